@@ -1,0 +1,1 @@
+"""Image captioning that is scored, tracked, swept and proven by hash."""

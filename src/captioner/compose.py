@@ -1,0 +1,39 @@
+"""Writes ``params.yaml`` as the composition of ``conf/``, as `dvc exp run -S` does: `python -m captioner.compose`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import yaml
+from dvc.utils.hydra import compose_and_dump
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from captioner.config import UserError, check_params
+
+
+def compose(overrides: list[str], root: Path) -> str:
+    """The text of ``params.yaml``: ``root/conf`` composed with Hydra overrides, checked.
+
+    Raises:
+        UserError: the overrides do not fit ``conf/``, or the composition does not fit the schema.
+    """
+    conf = str((root / "conf").resolve())
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "params.yaml"
+        try:
+            compose_and_dump(file, conf, None, "config", conf, overrides)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UserError(" ".join(str(error).split())) from None
+        text = file.read_text(encoding="utf-8")
+    check_params(yaml.safe_load(text))
+    return text
+
+
+if __name__ == "__main__":
+    try:
+        Path("params.yaml").write_text(compose(sys.argv[1:], Path()), encoding="utf-8")
+    except UserError as error:
+        sys.exit(f"error: {error}")
