@@ -1,0 +1,63 @@
+"""Token ids of a split: all captions of all pictures, one after another, without padding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from captioner.config import UserError
+
+
+@dataclass(frozen=True)
+class TokenizedCaptions:
+    """The captions of N pictures as M runs of ids.
+
+    Attributes:
+        ids: int32, the ids of all captions behind one another, each without ``<start>`` and, unless it was cut,
+            with ``<end>``.
+        lengths_M: int32, how many ids each caption has.
+        counts_N: int32, how many captions each picture has; they lie together, in the pictures' order.
+    """
+
+    ids: np.ndarray
+    lengths_M: np.ndarray
+    counts_N: np.ndarray
+
+    @cached_property
+    def starts_M(self) -> np.ndarray:
+        """Where each caption's ids begin."""
+        return np.cumsum(self.lengths_M) - self.lengths_M
+
+    @cached_property
+    def first_N(self) -> np.ndarray:
+        """The number of each picture's first caption."""
+        return np.cumsum(self.counts_N) - self.counts_N
+
+    @cached_property
+    def longest_N(self) -> np.ndarray:
+        """How many ids each picture's longest caption has."""
+        return np.maximum.reduceat(self.lengths_M, self.first_N)
+
+    def of_picture(self, row: int) -> list[np.ndarray]:
+        """The ids of each caption of the picture in this row."""
+        first = self.first_N[row]
+        return [
+            self.ids[self.starts_M[m] : self.starts_M[m] + self.lengths_M[m]]
+            for m in range(first, first + self.counts_N[row])
+        ]
+
+    def write(self, path: Path) -> None:
+        """Writes an .npz file whose bytes depend on nothing but the ids."""
+        np.savez(path, ids=self.ids, lengths=self.lengths_M, counts=self.counts_N)
+
+    @classmethod
+    def read(cls, path: Path) -> TokenizedCaptions:
+        """Reads what `write` wrote."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return cls(file["ids"], file["lengths"], file["counts"])
+        except FileNotFoundError:
+            raise UserError(f"{path}: no token ids here; `dvc repro` makes them") from None
