@@ -1,0 +1,1 @@
+"""The captioning network and its training."""
