@@ -1,0 +1,1 @@
+"""How good the captions are, and what people look at."""

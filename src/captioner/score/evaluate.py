@@ -1,0 +1,120 @@
+"""Scores the captions of a split against all true ones, and draws what people look at."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from captioner.config import UserError
+from captioner.data.tables import CaptionTable, picture_path, read_captions
+from captioner.score.figures import attention_maps, caption_sheet, loss_curves
+from captioner.score.metrics import score_captions
+from captioner.score.page import Shown, page
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Where the network looked as it captioned a picture: T words, and for each its weights over P positions."""
+
+    words: list[str]
+    weights_TxP: NDArray[np.float32]
+
+
+def evaluate(
+    captions: Path, attention: Path, history: Path, prepared: Path, split: str, figure_pictures: int, out: Path
+) -> dict[str, float]:
+    """Scores `captions` and writes `metrics.json`, `index.html` and `figures/` (loss, captions, attention) under `out`.
+
+    Args:
+        captions: COCO's results format, one caption for each picture of the split.
+        attention: .npz of image_ids [F], words [F] (JSON lists), lengths [F] and weights [F, T, P].
+        history: the training history; `best_epoch` is the epoch whose weights were kept.
+        prepared: the folder with the `captions` and `pictures` of the splits.
+        figure_pictures: pictures on the sheet, on the page and in the attention maps, spread evenly over those at hand.
+
+    Returns:
+        What `metrics.json` holds, rounded to 6 digits: bleu_1 .. bleu_4, rouge_l, cider, and of the kept epoch val_loss
+        (nats a token) and val_loss_word (nats a word).
+
+    Raises:
+        UserError: the captions are not those of this split.
+    """
+    table = read_captions(prepared / "captions", split)
+    hypotheses = _read_captions(captions, split, table)
+    training = json.loads(history.read_text(encoding="utf-8"))
+    scores = score_captions(hypotheses, dict(zip(table.image_ids, table.captions, strict=True)))
+    scores |= _validation_losses(training)
+    metrics = {name: round(value, 6) for name, value in sorted(scores.items())}
+
+    figures = out / "figures"
+    shutil.rmtree(figures / "attention", ignore_errors=True)
+    (figures / "attention").mkdir(parents=True)
+    shown = _draw_pictures(table, hypotheses, _read_attention(attention), prepared, split, figure_pictures, figures)
+    loss_curves(training, figures / "loss.png")
+    html = page(metrics, split, len(hypotheses), figures / "loss.png", shown)
+    (out / "index.html").write_text(html, encoding="utf-8")
+    (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    return metrics
+
+
+def _draw_pictures(
+    table: CaptionTable,
+    hypotheses: dict[int, str],
+    attention: dict[int, Attention],
+    prepared: Path,
+    split: str,
+    count: int,
+    figures: Path,
+) -> list[Shown]:
+    """Draws the sheet and the attention maps of at most `count` pictures; returns what the page shows of them."""
+    shown = []
+    references = dict(zip(table.image_ids, table.captions, strict=True))
+    paths = {image_id: picture_path(prepared / "pictures", split, image_id) for image_id in attention}
+    for image_id, path in _spread([(image_id, path) for image_id, path in paths.items() if path], count):
+        picture_SxSx3 = np.asarray(Image.open(path).convert("RGB"))
+        maps = figures / "attention" / f"{image_id}.png"
+        attention_maps(picture_SxSx3, attention[image_id].words, attention[image_id].weights_TxP, maps)
+        shown.append(Shown(image_id, picture_SxSx3, hypotheses[image_id], references[image_id], maps))
+    sheet = [(picture.picture_SxSx3, picture.caption, picture.references) for picture in shown]
+    caption_sheet(sheet, figures / "captions.png")
+    return shown
+
+
+def _read_captions(path: Path, split: str, table: CaptionTable) -> dict[int, str]:
+    """Captions by image id.
+
+    Raises:
+        UserError: they are not of the pictures of the table.
+    """
+    captions = {entry["image_id"]: entry["caption"] for entry in json.loads(path.read_text(encoding="utf-8"))}
+    if captions.keys() != set(table.image_ids):
+        raise UserError(f"{path} does not hold the captions of the {split} split's pictures: run `dvc repro`")
+    return captions
+
+
+def _read_attention(path: Path) -> dict[int, Attention]:
+    """Attention by image id, without the padding and without the row for the end of the caption."""
+    with np.load(path) as arrays:
+        rows = [arrays[name] for name in ("image_ids", "words", "lengths", "weights")]
+    return {
+        int(image_id): Attention(json.loads(str(words)), weights_TxP[:length])
+        for image_id, words, length, weights_TxP in zip(*rows, strict=True)
+    }
+
+
+def _validation_losses(history: dict[str, Any]) -> dict[str, float]:
+    best = next(entry for entry in history["epochs"] if entry["epoch"] == history["best_epoch"])
+    return {name: float(best[name]) for name in ("val_loss", "val_loss_word")}
+
+
+def _spread(items: list[tuple[int, Path]], count: int) -> list[tuple[int, Path]]:
+    """At most `count` items, evenly spaced, the first one always among them."""
+    count = min(count, len(items))
+    return [items[row * len(items) // count] for row in range(count)]

@@ -1,0 +1,130 @@
+"""The whole room, from files to files."""
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from captioner.config import UserError
+from captioner.data.tables import CaptionTable, write_captions
+from captioner.score.evaluate import evaluate
+
+IDS = [30, 10, 20, 40]
+CAPTIONS = ["a red <b>dog</b> runs", "a blue cat sits there", "two red dogs", ""]
+REFERENCES = [
+    ["A red dog runs .", "Dogs & cats run."],
+    ["A blue cat sits there."],
+    ["Two dogs.", "Red dogs ."],
+    ["A man ."],
+]
+PICTURED = [30, 10, 40]
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> dict[str, Any]:
+    """The files that the other stages leave, with pictures of three of the four captions; arguments for evaluate."""
+    write_captions(tmp_path / "prepared/captions", "val", CaptionTable(IDS, [f"{i}.jpg" for i in IDS], REFERENCES))
+    (tmp_path / "prepared/pictures/val").mkdir(parents=True)
+    for image_id in PICTURED:
+        Image.new("RGB", (32, 32), (image_id, 90, 200)).save(tmp_path / f"prepared/pictures/val/{image_id}.png")
+    results = [{"image_id": i, "caption": caption} for i, caption in zip(IDS, CAPTIONS, strict=True)]
+    (tmp_path / "captions.json").write_text(json.dumps(results))
+    epochs = [{"epoch": n, "loss": 2 / n, "val_loss": n + 0.12345678, "val_loss_word": n + 1.0} for n in (1, 2, 3)]
+    steps = [{"step": n, "loss": 4 / n} for n in range(1, 10)]
+    (tmp_path / "history.json").write_text(json.dumps({"epochs": epochs, "steps": steps, "best_epoch": 2}))
+    words = [CAPTIONS[IDS.index(i)].split() for i in PICTURED]
+    np.savez(
+        tmp_path / "attention.npz",
+        image_ids=np.asarray(PICTURED, np.int64),
+        words=np.asarray([json.dumps(w) for w in words], np.str_),
+        lengths=np.asarray([len(w) for w in words], np.int32),
+        weights=np.random.default_rng(0).random((len(words), 6, 9)).astype(np.float32),
+    )
+    files = {name: tmp_path / file for name, file in (("captions", "captions.json"), ("attention", "attention.npz"))}
+    common = {"history": tmp_path / "history.json", "prepared": tmp_path / "prepared", "split": "val"}
+    return files | common | {"figure_pictures": 20, "out": tmp_path / "reports"}
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_metrics(room: dict[str, Any]) -> None:
+    metrics = evaluate(**room)
+    text = (room["out"] / "metrics.json").read_text()
+    assert json.loads(text) == metrics
+    assert text.endswith("}\n")
+    bleu = ["bleu_1", "bleu_2", "bleu_3", "bleu_4"]
+    assert list(metrics) == [*bleu, "cider", "rouge_l", "val_loss", "val_loss_word"]
+    assert (metrics["val_loss"], metrics["val_loss_word"]) == (2.123457, 3.0)
+    assert 0 < metrics["bleu_4"] < metrics["bleu_1"] < 1
+
+
+def test_files_are_the_same_each_time_and_none_is_stale(room: dict[str, Any]) -> None:
+    evaluate(**room)
+    once = written(room["out"])
+    maps = {f"figures/attention/{image_id}.png" for image_id in PICTURED}
+    assert once.keys() == {"metrics.json", "index.html", "figures/loss.png", "figures/captions.png"} | maps
+    (room["out"] / "figures/attention/99.png").write_bytes(b"of another run")
+    evaluate(**room)
+    assert written(room["out"]) == once
+
+
+def test_figure_pictures_limits_the_figures(room: dict[str, Any]) -> None:
+    evaluate(**room | {"figure_pictures": 2})
+    assert {path.stem for path in (room["out"] / "figures/attention").iterdir()} == {"30", "10"}
+
+
+def test_captions_of_other_pictures(room: dict[str, Any]) -> None:
+    room["captions"].write_text('[{"image_id": 5, "caption": "a dog"}]')
+    with pytest.raises(UserError, match="does not hold the captions of the val split"):
+        evaluate(**room)
+
+
+class Outline(HTMLParser):
+    """What a reader meets: tags with their attributes, and whether all are closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_page(room: dict[str, Any]) -> None:
+    metrics = evaluate(**room)
+    html = (room["out"] / "index.html").read_text(encoding="utf-8")
+    outline = Outline()
+    outline.feed(html)
+    assert not outline.open
+    assert ("html", {"lang": "en"}) in outline.tags
+    images = [attributes for tag, attributes in outline.tags if tag == "img"]
+    assert len(images) == 1 + 2 * len(PICTURED)
+    assert all(image["alt"] and str(image["src"]).startswith("data:image/") for image in images)
+    assert not re.search(r"https?://|<script|url\(", html)
+    assert f"{metrics['bleu_4']:.4f}" in html
+    assert "a red &lt;b&gt;dog&lt;/b&gt; runs" in html
+    assert "Dogs &amp; cats run." in html
+    assert [tag for tag, _ in outline.tags if tag in ("h1", "h2", "h3")] == ["h1"] + ["h2"] * 3 + ["h3"] * len(PICTURED)
+
+
+def test_scoring_needs_no_keras() -> None:
+    code = (
+        "import sys, captioner.score.evaluate;"
+        "sys.exit(bool({'keras', 'tensorflow', 'jax', 'torch', 'matplotlib.pyplot'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
