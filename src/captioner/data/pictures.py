@@ -1,0 +1,64 @@
+"""Pictures as people have them, turned into bytes that tensorflow decodes as people see them. Needs no tensorflow."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from captioner.config import UserError
+
+ORIENTATION = 0x0112  # of the EXIF tags; 1 is upright
+
+
+def picture_bytes(path: Path) -> bytes:
+    """An upright RGB picture as JPEG or PNG bytes.
+
+    A JPEG that is that already stays as it is. Whatever else Pillow reads (turned by EXIF, grey, CMYK, with a palette,
+    transparent, 16 bit, PNG, WebP ...) becomes a PNG. Of several frames it is the first.
+
+    Raises:
+        UserError: there is no such file, or it is no picture, or it is damaged.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): check the path") from None
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+            if image.format == "JPEG" and image.mode == "RGB" and image.getexif().get(ORIENTATION, 1) == 1:
+                return content
+            return png_bytes(_upright_rgb(image))
+    except UnidentifiedImageError:
+        raise UserError(f"{path} is no picture that Pillow reads: give a JPEG, PNG, WebP ...") from None
+    except Image.DecompressionBombError:
+        raise UserError(f"{path} has too many pixels: make it smaller") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's readers raise on damaged files
+        raise UserError(f"{path} is damaged ({error}): replace it") from None
+
+
+def png_bytes(image: Image.Image) -> bytes:
+    """The picture as a PNG file. Equal pixels give equal bytes."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.asarray(image)).save(buffer, "PNG")  # from the pixels alone: no profile, no text, no dates
+    return buffer.getvalue()
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    image = ImageOps.exif_transpose(image)
+    if image.mode[0] in "IF":
+        return _eight_bits(image).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey of 16 bits, or of numbers in a range of their own, as grey of 8 bits."""
+    grey_HxW = np.asarray(image).astype(np.float64)
+    low, high = (0.0, 65535.0) if image.mode[0] == "I" else (float(grey_HxW.min()), float(grey_HxW.max()))
+    return Image.fromarray(((grey_HxW - low) / max(high - low, 1e-9) * 255).round().clip(0, 255).astype(np.uint8))

@@ -1,0 +1,204 @@
+"""Runs the frozen CNN once for every picture of a dataset, and keeps its features, the captions, and a few pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from captioner import config
+from captioner.config import UserError, in_repository
+from captioner.data.samples import draw_samples
+from captioner.data.tables import CaptionTable, write_captions
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    from captioner.data.extractors import Extractor
+
+PARTS = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}  # what our splits are made of
+KEPT_PICTURES = 64  # of each split
+LOSSLESS = 128  # pixels a side, up to which kept pictures are PNG; larger ones are JPEG
+
+
+@dataclass
+class _Rows:
+    """What has been read of a split so far."""
+
+    kept: set[int]
+    image_ids: list[int] = field(default_factory=list)
+    file_names: list[str] = field(default_factory=list)
+    captions: list[list[str]] = field(default_factory=list)
+    pictures: dict[int, np.ndarray] = field(default_factory=dict)
+
+
+def prepare(data: config.Data, seed: int, out: Path, figure: Path) -> None:
+    """Writes ``out/captions``, ``out/features`` and ``out/pictures`` for train (with restval), val and test.
+
+    Rows are in the order of the prepared TFDS dataset; equal inputs give equal bytes. A dataset without a test split
+    gives no test files. ``figure`` becomes a PNG of training pictures with their captions.
+
+    Raises:
+        UserError: the CNN, its weights or the dataset are not as they should be; nothing has been written then.
+    """
+    from captioner.data.extractors import Extractor
+
+    extractor = Extractor(data.extractor)
+    builder = _builder(data, seed)
+    splits = _splits(builder, data)
+    for folder in ("captions", "features", "pictures"):
+        shutil.rmtree(out / folder, ignore_errors=True)
+    for split, (instruction, count) in splits.items():
+        rows = _write_features(builder, instruction, count, extractor, out / "features" / f"{split}.npy", split)
+        write_captions(out / "captions", split, CaptionTable(rows.image_ids, rows.file_names, rows.captions))
+        _write_pictures(out / "pictures" / split, rows)
+        if split == "train":
+            shown = sorted(rows.pictures)
+            draw_samples([rows.pictures[row] for row in shown], [rows.captions[row] for row in shown], figure)
+
+
+def _builder(data: config.Data, seed: int) -> tfds.core.DatasetBuilder:
+    """The dataset, downloaded or made where the TFDS folder does not hold it yet."""
+    with _quiet():
+        from captioner.data import builders
+
+    folder = data.data_dir or "data/tfds"
+    data_dir = folder if "://" in folder else str(in_repository(folder))
+    if data.name == "coco":
+        return _coco(data_dir)
+    builder: tfds.core.DatasetBuilder
+    if data.name == "shapes":
+        builder = builders.Shapes(data_dir=data_dir, config=builders.ShapesConfig.of_seed(seed))
+    else:
+        album = builders.KarpathyConfig.of_folder(in_repository(str(data.path)))
+        builder = builders.Karpathy(data_dir=data_dir, config=album)
+    _make(builder)
+    return builder
+
+
+def _make(builder: tfds.core.DatasetBuilder) -> None:
+    """Writes the dataset unless it is there. TFDS takes back what it began when a picture turns out to be damaged."""
+    try:
+        with _quiet():
+            builder.download_and_prepare()
+    except UserError:
+        Path(builder.data_dir).parent.rmdir()
+        raise
+
+
+def _coco(data_dir: str) -> tfds.core.DatasetBuilder:
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder("coco_captions", data_dir=data_dir)
+    if not builder.is_prepared():
+        try:
+            builder.download_and_prepare()
+        except Exception as error:  # what goes wrong with a download has many types, of several libraries
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+            raise UserError(
+                f"coco_captions is not in {data_dir} and could not be downloaded ({reason}): "
+                "set data.data_dir to a TFDS folder that holds it"
+            ) from None
+    return builder
+
+
+def _splits(builder: tfds.core.DatasetBuilder, data: config.Data) -> dict[str, tuple[str, int]]:
+    """For each of our splits the TFDS splits to read ("train+restval") and the number of pictures."""
+    found = {}
+    for split, parts in PARTS.items():
+        there = [part for part in parts if part in builder.info.splits]
+        count = sum(builder.info.splits[part].num_examples for part in there)
+        if parts[0] in there:
+            found[split] = "+".join(there), min(count, data.limit or count)
+        elif split != "test":
+            raise UserError(f"the dataset {builder.info.full_name} has no split {split}, which cannot be done without")
+    return found
+
+
+def _write_features(
+    builder: tfds.core.DatasetBuilder, instruction: str, count: int, extractor: Extractor, path: Path, split: str
+) -> _Rows:
+    """Streams the features of a split to disk, under another name until all are there."""
+    rows = _Rows(kept=set(np.linspace(0, count - 1, min(KEPT_PICTURES, count)).round().astype(int).tolist()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    shape = (count, extractor.positions, extractor.channels)
+    features_NxPxC = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
+    with _progress() as progress:
+        task = progress.add_task(f"{split}: pictures", total=count)
+        for squares_BxSxSx3, ids, names, captions in _batches(builder, instruction, count, extractor):
+            start = len(rows.image_ids)
+            features_NxPxC[start : start + len(ids)] = extractor.features(squares_BxSxSx3)
+            _add(rows, squares_BxSxSx3, ids, names, captions)
+            progress.advance(task, len(ids))
+    features_NxPxC.flush()
+    partial.replace(path)
+    return rows
+
+
+def _batches(builder: tfds.core.DatasetBuilder, instruction: str, count: int, extractor: Extractor) -> tf.data.Dataset:
+    """Batches of (squares, image ids, file names, captions) in the recorded order, decoded ahead on all cores."""
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    wanted = {"image": True, "image/id": True, "image/filename": True, "captions": {"text"}}
+    dataset = builder.as_dataset(
+        split=instruction,
+        shuffle_files=False,
+        read_config=tfds.ReadConfig(interleave_cycle_length=1, interleave_block_length=1, try_autocache=False),
+        decoders=tfds.decode.PartialDecoding(wanted, decoders={"image": tfds.decode.SkipDecoding()}),
+    )
+
+    def open_up(example: dict[str, Any]) -> tuple[Any, ...]:
+        square_SxSx3 = extractor.square(example["image"])
+        return square_SxSx3, example["image/id"], example["image/filename"], example["captions"]["text"]
+
+    dataset = dataset.take(count).map(open_up, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return dataset.ragged_batch(extractor.batch_size).prefetch(2)
+
+
+def _add(rows: _Rows, squares_BxSxSx3: tf.Tensor, ids: tf.Tensor, names: tf.Tensor, captions: tf.RaggedTensor) -> None:
+    from captioner.data.extractors import as_seen
+
+    start = len(rows.image_ids)
+    for row in rows.kept.intersection(range(start, start + len(ids))):
+        rows.pictures[row] = as_seen(squares_BxSxSx3[row - start].numpy())
+    rows.image_ids += ids.numpy().tolist()
+    rows.file_names += [name.decode() for name in names.numpy()]
+    rows.captions += [[text.decode() for text in texts] for texts in captions.to_list()]
+
+
+def _write_pictures(folder: Path, rows: _Rows) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for row, picture_SxSx3 in rows.pictures.items():
+        suffix = ".png" if len(picture_SxSx3) <= LOSSLESS else ".jpg"
+        Image.fromarray(picture_SxSx3).save(folder / f"{rows.image_ids[row]}{suffix}", quality=92)
+
+
+def _progress() -> Progress:
+    """A bar on a terminal, silence elsewhere."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    return Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps TFDS from telling what it does."""
+    import tensorflow_datasets as tfds
+    from absl import logging
+
+    tfds.disable_progress_bar()
+    logging.set_verbosity(logging.ERROR)
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
