@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 def use_backend(name: str, deterministic: bool = True) -> None:
@@ -28,7 +29,7 @@ def use_backend(name: str, deterministic: bool = True) -> None:
 def _silent() -> Iterator[None]:
     """Sends the process's standard error nowhere: tensorflow talks before any setting of its log is read."""
     kept = os.dup(2)
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+    with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
         try:
             yield

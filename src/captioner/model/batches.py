@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from captioner.config import PAD, START, UNKNOWN
+from captioner.config import END, PAD, START, UNKNOWN
 from captioner.text.captions import TokenizedCaptions
 
 # Few different shapes mean few compilations: lengths are rounded up to a multiple of this many words,
@@ -82,7 +82,7 @@ class Batches:
         inputs_BxKxT[..., 1:] = targets_BxKxT[..., :-1]
         if random is not None:
             dropped = random.random(inputs_BxKxT.shape) < self.word_dropout
-            inputs_BxKxT[dropped & (inputs_BxKxT > START)] = UNKNOWN
+            inputs_BxKxT[dropped & (inputs_BxKxT > END)] = UNKNOWN
         where = np.flatnonzero(targets_BxKxT != PAD)
         step = max(1, targets_BxKxT.size // SHARE_STEP)
         padding = -len(where) % step
