@@ -42,15 +42,14 @@ with skip_registration():  # TFDS lets nobody else have the name
         def _generate_examples(self, ids: list[int]) -> Iterator[tuple[int, dict[str, Any]]]:
             for image_id in ids:
                 scene = draw_scene(9, image_id)
+                box = tfds.features.BBox(0.0, 0.0, 1.0, 1.0)
                 yield (
                     image_id,
                     {
                         "image": np.asarray(Image.fromarray(render(scene)).resize((120, 80))),
                         "image/filename": f"COCO_val2014_{image_id:012d}.jpg",
                         "image/id": image_id,
-                        "objects": [
-                            {"id": 1, "area": 4, "bbox": tfds.features.BBox(0.0, 0.0, 1.0, 1.0), "label": 3, "is_crowd": False}
-                        ],
+                        "objects": [{"id": 1, "area": 4, "bbox": box, "label": 3, "is_crowd": False}],
                         "captions": [
                             {"id": n, "text": text} for n, text in enumerate(captions_of(scene)[: 1 + image_id % 5])
                         ],

@@ -56,7 +56,8 @@ def test_a_broken_vocabulary_is_refused(tokens):
 
 
 def prepared(folder: Path) -> Path:
-    write_captions(folder, "train", CaptionTable([1, 2], ["1.jpg", "2.jpg"], [["A dog runs.", "a DOG"], ["A cat, a hat!"]]))
+    captions = [["A dog runs.", "a DOG"], ["A cat, a hat!"]]
+    write_captions(folder, "train", CaptionTable([1, 2], ["1.jpg", "2.jpg"], captions))
     write_captions(folder, "val", CaptionTable([3], ["3.jpg"], [["a zebra runs", "zebra zebra zebra"]]))
     return folder
 
