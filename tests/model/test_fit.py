@@ -20,7 +20,7 @@ from captioner.text.vocabulary import Vocabulary
 ROOT = Path(__file__).parents[2]
 WORDS = [f"w{n}" for n in range(16)]
 
-# Of one step, on tensorflow and on jax: the loss in nats a token, and the sum of each weight's absolute values after it.
+# Of one step, on both backends: the loss in nats a token, and the sum of each weight's absolute values afterwards.
 GOLDEN_LOSS = 3.1276073
 GOLDEN_SUMS = {
     "captioner/output_bias": 3.2715626,

@@ -110,7 +110,7 @@ def page(metrics: dict[str, float], split: str, captions: int, loss: Path, shown
 </section>
 <section>
 <h2>Captions</h2>
-<p>What the model wrote about {len(shown)} of the pictures; below it, what people wrote.</p>
+<p>What the model wrote about {len(shown)} of the pictures; below it, the true captions.</p>
 {"".join(_article(picture, unfolded=picture is shown[0]) for picture in shown)}
 </section>
 </main>

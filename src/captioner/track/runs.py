@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,9 +34,8 @@ class Tracker:
     """
 
     def __init__(self) -> None:
-        # MLflow is slow to import and talks of its migrations.
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.WARNING)
+        # It would talk of its migrations; and it is slow to import.
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
         from mlflow import MlflowClient
 
         address = os.environ.get("MLFLOW_TRACKING_URI")
