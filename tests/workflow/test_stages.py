@@ -1,0 +1,234 @@
+"""The five stages, for real, in a temporary repository: what they write, and what reruns them."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+STAGES = ["prepare", "tokenize-adapt", "train", "sample", "evaluate"]
+SMALL = [
+    *("data.limit=48", "train.epochs=2", "model.units=32", "model.attention_dim=32", "model.embedding_dim=32"),
+    *("decode.beam_size=2", "score.figure_pictures=3"),
+]
+
+
+def environment() -> dict[str, str]:
+    """A user's shell with the project's environment activated."""
+    gone = {"DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI", "PYTHONPATH", "KERAS_BACKEND"}
+    kept = {key: value for key, value in os.environ.items() if key not in gone}
+    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
+
+
+def run(repo: Path, *command: str, status: int = 0, **variables: str) -> str:
+    """What the command printed; fails where it ends with another status."""
+    done = subprocess.run(command, cwd=repo, env=environment() | variables, capture_output=True, text=True)
+    assert done.returncode == status, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def make_repo(folder: Path) -> Path:
+    """A repository of the files as they are here, committed."""
+    names = run(ROOT, "git", "ls-files", "-co", "--exclude-standard").splitlines()
+    for name in names:
+        if (ROOT / name).is_file() and name != "dvc.lock":
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes((ROOT / name).read_bytes())
+    run(folder, "git", "init", "-q")
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@t.t", "commit", "-qm", "start")
+    return folder
+
+
+def compose(repo: Path, *overrides: str) -> None:
+    run(repo, "python", "-m", "captioner.compose", *overrides, PYTHONPATH="src")
+
+
+@pytest.fixture(scope="session")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the drawn scenes are kept for all tests."""
+    return tmp_path_factory.mktemp("datasets")
+
+
+@pytest.fixture(scope="session")
+def repo(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
+    """A repository in which the pipeline has run at a small size."""
+    folder = make_repo(tmp_path_factory.mktemp("repo"))
+    compose(folder, *SMALL, f"data.data_dir={datasets}")
+    run(folder, "dvc", "repro")
+    return folder
+
+
+def test_captions_are_cocos_results_for_exactly_the_split(repo: Path) -> None:
+    import pyarrow.parquet as pq
+
+    results = json.loads((repo / "reports/captions.json").read_text())
+    assert all(set(result) == {"image_id", "caption"} for result in results)
+    table = pq.read_table(repo / "data/prepared/captions/val.parquet").to_pydict()
+    assert [result["image_id"] for result in results] == table["image_id"]
+    assert len(results) == 48
+
+
+def test_metrics_figures_and_page(repo: Path) -> None:
+    metrics = json.loads((repo / "reports/metrics.json").read_text())
+    names = {"bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider", "val_loss", "val_loss_word"}
+    assert set(metrics) == names
+    figures = repo / "reports/figures"
+    for name in ("samples.png", "loss.png", "captions.png"):
+        Image.open(figures / name).verify()
+    assert len(list((figures / "attention").glob("*.png"))) == 3
+    page = (repo / "reports/index.html").read_text()
+    assert not re.findall(r"""(?:src|href)=["']https?:""", page)
+
+
+def test_mlflow_has_one_row_with_everything(repo: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{repo / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("captioner")
+    (row,) = client.search_runs([experiment.experiment_id])
+    assert row.info.status == "FINISHED"
+    assert row.info.run_name.startswith(row.data.tags["captioner.run_hash"][:12])
+    assert row.data.params["model.units"] == "32"
+    assert {"bleu_4", "cider", "val_loss", "loss", "learning_rate", "captions_per_second"} <= set(row.data.metrics)
+    assert len(client.get_metric_history(row.info.run_id, "val_loss")) >= 2
+    assert len(client.get_metric_history(row.info.run_id, "step_loss")) == 2 * 3
+    artifacts = {artifact.path for artifact in client.list_artifacts(row.info.run_id)}
+    assert {"captioner", "vocabulary.txt", "params.yaml", "captions.json", "figures", "index.html"} <= artifacts
+
+
+def test_a_second_repro_does_nothing(repo: Path) -> None:
+    assert "Running stage" not in run(repo, "dvc", "repro")
+
+
+@contextmanager
+def changed(path: Path, old: str, new: str) -> Iterator[None]:
+    before = path.read_text()
+    assert old in before
+    path.write_text(before.replace(old, new, 1))
+    try:
+        yield
+    finally:
+        path.write_text(before)
+
+
+def reruns(repo: Path) -> list[str]:
+    """The stages that `dvc repro` would run: those that changed, and all that read what they write."""
+    stages = yaml.safe_load((repo / "dvc.yaml").read_text())["stages"]
+    stale = set(json.loads(run(repo, "dvc", "status", "--json")))
+    for name in STAGES:
+        outs = [out for upper in stale & set(STAGES) for out in stages[upper].get("outs", [])]
+        if set(outs) & set(stages[name]["deps"]):
+            stale.add(name)
+    return [name for name in STAGES if name in stale]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        ("params.yaml", "beam_size: 2", "beam_size: 3", ["sample", "evaluate"]),
+        ("params.yaml", "vocab_size: 10000", "vocab_size: 40", ["tokenize-adapt", "train", "sample", "evaluate"]),
+        ("params.yaml", "attention_dim: 32", "attention_dim: 48", ["train", "sample", "evaluate"]),
+        ("params.yaml", "figure_pictures: 3", "figure_pictures: 4", ["evaluate"]),
+        ("params.yaml", "limit: 48", "limit: 47", STAGES),
+        ("src/captioner/score/metrics.py", '"""', '"""More. ', ["evaluate"]),
+        ("src/captioner/decode/search.py", '"""', '"""More. ', ["sample", "evaluate"]),
+        ("src/captioner/track/runs.py", '"""', '"""More. ', []),
+        ("conf/model/default.yaml", "units: 128", "units: 64", []),
+        ("README.md", "#", "##", []),
+    ],
+)
+def test_a_change_reruns_what_it_changes(repo: Path, file: str, old: str, new: str, expected: list[str]) -> None:
+    with changed(repo / file, old, new):
+        assert reruns(repo) == expected
+
+
+def imports_of(module: str, seen: set[str]) -> set[str]:
+    """The project's modules that importing ``module`` and running its functions brings in, ``track`` aside."""
+    parts = module.split(".")
+    path = ROOT / "src" / Path(*parts)
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    if not file.is_file() or module in seen or module.startswith("captioner.track"):
+        return seen
+    seen.add(module)
+    if len(parts) > 1:
+        imports_of(module.rpartition(".")[0], seen)
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] == "captioner":
+                imports_of(name, seen)
+    return seen
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_a_stage_imports_is_what_it_depends_on(stage: str) -> None:
+    deps = [dep for dep in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]["deps"] if "src/" in dep]
+    imported = set()
+    for module in imports_of(f"captioner.stages.{stage.replace('-', '_')}", set()):
+        path = Path("src", *module.split("."))
+        file = path / "__init__.py" if (ROOT / path).is_dir() else path.with_suffix(".py")
+        imported.add(file.as_posix())
+    covered = {name for name in imported if any(name == dep or name.startswith(f"{dep}/") for dep in deps)}
+    assert imported - covered == set(), "imported, but no dependency"
+    needless = [dep for dep in deps if not any(name == dep or name.startswith(f"{dep}/") for name in imported)]
+    assert needless == [], "a dependency, but not imported"
+
+
+@pytest.mark.slow
+def test_another_folder_gives_the_same_bytes(repo: Path, datasets: Path, tmp_path: Path) -> None:
+    other = make_repo(tmp_path)
+    compose(other, *SMALL, f"data.data_dir={datasets}")
+    run(other, "dvc", "repro")
+    first, second = (yaml.safe_load((folder / "dvc.lock").read_text())["stages"] for folder in (repo, other))
+    assert {name: stage["outs"] for name, stage in first.items()} == {
+        name: stage["outs"] for name, stage in second.items()
+    }
+
+
+@pytest.mark.slow
+def test_the_jax_backend_trains_without_tensorflow_and_gives_the_same_bytes_twice(repo: Path, datasets: Path) -> None:
+    compose(repo, *SMALL, f"data.data_dir={datasets}", "train.backend=jax")
+    try:
+        run(repo, "dvc", "repro")
+        lock = (repo / "dvc.lock").read_text()
+        run(repo, "dvc", "repro", "-f", "-s", "train", "sample", "evaluate")
+        assert (repo / "dvc.lock").read_text() == lock
+    finally:
+        compose(repo, *SMALL, f"data.data_dir={datasets}")
+        run(repo, "dvc", "repro")
+
+
+@pytest.mark.slow
+def test_a_copy_runs_its_own_code_and_logs_to_the_repository(repo: Path, datasets: Path) -> None:
+    """The installed package is this checkout's; an experiment's copy must not see it."""
+    planted = 'print("the copy speaks")\n'
+    script = repo / "src/captioner/stages/evaluate.py"
+    with changed(script, "from captioner.config", f"{planted}from captioner.config"):
+        overrides = [*SMALL, f"data.data_dir={datasets}", "model.units=24"]
+        printed = run(repo, "dvc", "exp", "run", "--temp", *(word for item in overrides for word in ("-S", item)))
+    assert "the copy speaks" in printed
+    with sqlite3.connect(repo / "mlflow.db") as database:
+        rows = database.execute("select artifact_uri from runs order by start_time").fetchall()
+    assert len(rows) >= 2
+    artifacts = Path(rows[-1][0].removeprefix("file://"))
+    assert artifacts.is_relative_to(repo)
+    assert (artifacts / "captions.json").is_file()
+    run(repo, "git", "checkout", "-q", "reports/metrics.json")
