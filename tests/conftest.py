@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from repository import SMALL, compose, make_repo, run
 
 # Before any test imports keras. Tensorflow is there anyway for the data room and traces faster than XLA compiles.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -24,3 +25,18 @@ def test_data() -> Path:
     if not folder:
         pytest.skip("CAPTIONER_TEST_DATA is not set: it names the folder of real photos and weights")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the drawn scenes are kept for all tests."""
+    return tmp_path_factory.mktemp("datasets")
+
+
+@pytest.fixture(scope="session")
+def repo(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
+    """A repository in which the pipeline has run at a small size."""
+    folder = make_repo(tmp_path_factory.mktemp("repo"))
+    compose(folder, *SMALL, f"data.data_dir={datasets}")
+    run(folder, "dvc", "repro")
+    return folder

@@ -25,7 +25,7 @@ def compose(overrides: list[str], root: Path) -> str:
         file = Path(folder) / "params.yaml"
         try:
             compose_and_dump(file, conf, None, "config", conf, overrides)
-        except (HydraException, OmegaConfBaseException) as error:
+        except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: an override without a key
             raise UserError(" ".join(str(error).split())) from None
         text = file.read_text(encoding="utf-8")
     check_params(yaml.safe_load(text))

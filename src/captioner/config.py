@@ -28,7 +28,7 @@ class UserError(Exception):
 class Section(BaseModel):
     """A part of ``params.yaml``: unknown keys and wrong types are errors, and nothing changes it afterwards."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Extractor(Section):
@@ -179,7 +179,7 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"there is no {path} in {Path.cwd()}: go to the repository's folder") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
     return check_params(tree)
 
@@ -211,7 +211,7 @@ def _explain(error: Any) -> str:
     value = error["input"]
     near = difflib.get_close_matches(str(value), re.findall(r"'(\w+)'", message), n=1, cutoff=0.5)
     hint = f": did you mean {near[0]}?" if near else ""
-    return f"{key} is {value!r}; {message[0].lower()}{message[1:]}{hint}"
+    return f"{key or 'the file'} is {value!r}; {message[0].lower()}{message[1:]}{hint}"
 
 
 def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
