@@ -9,7 +9,20 @@ from pathlib import Path
 
 def main() -> None:
     """Parses the command line; errors that a user can mend are one line and status 1."""
-    parser = argparse.ArgumentParser(prog="captioner", description="Caption pictures with the model that you trained.")
+    arguments = _parser().parse_args()
+    # Everything heavy is imported by the command that needs it: `captioner --help` answers at once.
+    from captioner.config import UserError
+
+    try:
+        sys.exit(_run(arguments))
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="captioner", description="Caption pictures, and prove where a model is from.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     caption = commands.add_parser("caption", help="captions for any picture, with the trained model")
     caption.add_argument(
@@ -21,18 +34,23 @@ def main() -> None:
     caption.add_argument(
         "--figure", action="store_true", help="draw where the model looked: PHOTO's name + .attention.png"
     )
-    arguments = parser.parse_args()
-    # Everything heavy is imported by the command that needs it: `captioner --help` answers at once.
-    from captioner.config import UserError
+    commands.add_parser("verify", help="train the workspace's run again in a clean copy and compare every hash")
+    reproduce = commands.add_parser("reproduce", help="rebuild a run from its record and compare every hash")
+    reproduce.add_argument("run", metavar="RUN", help="an MLflow run id, or a run hash or its beginning")
+    return parser
 
-    try:
+
+def _run(arguments: argparse.Namespace) -> int:
+    """Does what the command says; the exit status."""
+    if arguments.command == "caption":
         from captioner.photos import caption_photos
 
         caption_photos(arguments.photos, arguments.n, arguments.figure)
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted")
+        return 0
+    from captioner.track import rebuild
+
+    equal = rebuild.verify() if arguments.command == "verify" else rebuild.reproduce(arguments.run)
+    return 0 if equal else 1
 
 
 def _at_least_one(text: str) -> int:

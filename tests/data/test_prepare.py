@@ -65,7 +65,7 @@ def settings(name: str, folder: Path, cnn: config.Extractor | None = None, **cha
 
 
 def run(data: config.Data, out: Path, seed: int = 1) -> Path:
-    prepare(data, seed, out, out / "samples.png")
+    prepare(data, seed, out, out / "samples.png", out / "kept")
     return out
 
 

@@ -13,7 +13,8 @@ from captioner.config import END, Params, UserError, check_params, read_params
 from captioner.model.batches import Batches
 from captioner.model.fit import make_optimizer, train
 from captioner.model.network import Captioner
-from captioner.model.store import read_model, weights_hash
+from captioner.model.store import WEIGHTS, read_model
+from captioner.model.weights import weights_hash
 from captioner.text.captions import TokenizedCaptions
 from captioner.text.vocabulary import Vocabulary
 
@@ -96,7 +97,7 @@ def test_training_learns_and_keeps_the_best_epoch(tmp_path: Path):
     features, tokens = write_data(tmp_path, pictures=64)
     seen = []
     settings = params(train__epochs=12, train__learning_rate=0.03, train__warmup_epochs=0.0)
-    history = train(settings, features, tokens, tmp_path / "model", lambda *row: seen.append(row))
+    history = train(settings, features, tokens, tmp_path / "model", tmp_path / "kept", lambda *row: seen.append(row))
     losses = [epoch["val_loss"] for epoch in history["epochs"]]
     assert losses[-1] < 0.7 * losses[0]
     assert history["best_epoch"] == 1 + losses.index(min(losses))
@@ -110,10 +111,10 @@ def test_the_same_inputs_give_the_same_bytes_and_another_seed_others(tmp_path: P
     features, tokens = write_data(tmp_path)
     for name, seed in (("one", 1), ("two", 1), ("other", 2)):
         settings = params().model_copy(update={"seed": seed})
-        train(settings, features, tokens, tmp_path / name, no_watch)
+        train(settings, features, tokens, tmp_path / name, tmp_path / "kept", no_watch)
     for file in ("captioner.weights.h5", "config.json", "history.json"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
-    one, two, other = (weights_hash(read_model(tmp_path / name)[0]) for name in ("one", "two", "other"))
+    one, two, other = (weights_hash(tmp_path / name / WEIGHTS) for name in ("one", "two", "other"))
     assert one == two != other
 
 
@@ -121,14 +122,14 @@ def test_early_stop_and_the_best_weights(tmp_path: Path):
     """With a rate that ruins what it learned, the first epochs are kept and patience ends it."""
     features, tokens = write_data(tmp_path)
     settings = params(train__epochs=30, train__learning_rate=0.5, train__patience=2, train__warmup_epochs=0.0)
-    history = train(settings, features, tokens, tmp_path / "model", no_watch)
+    history = train(settings, features, tokens, tmp_path / "model", tmp_path / "kept", no_watch)
     assert len(history["epochs"]) == history["best_epoch"] + 2 < 30
 
 
 def test_features_and_captions_of_different_pictures_are_refused(tmp_path: Path):
     features, tokens = write_data(tmp_path, rows=11)
     with pytest.raises(UserError, match="features of 11 pictures, captions of 12"):
-        train(params(), features, tokens, tmp_path / "model", no_watch)
+        train(params(), features, tokens, tmp_path / "model", tmp_path / "kept", no_watch)
     assert not (tmp_path / "model").exists()
 
 
@@ -138,7 +139,7 @@ def test_a_loss_that_is_no_number_stops_at_once(tmp_path: Path):
     broken[:] = np.inf
     np.save(features / "train.npy", broken)
     with pytest.raises(UserError, match=r"epoch 1, step 1.*learning_rate"):
-        train(params(), features, tokens, tmp_path / "model", no_watch)
+        train(params(), features, tokens, tmp_path / "model", tmp_path / "kept", no_watch)
     assert not (tmp_path / "model").exists()
 
 
@@ -146,7 +147,7 @@ def test_a_loss_that_is_no_number_stops_at_once(tmp_path: Path):
 def test_a_damaged_model_is_one_line(tmp_path: Path, damage: str):
     features, tokens = write_data(tmp_path)
     folder = tmp_path / "model"
-    train(params(train__epochs=1), features, tokens, folder, no_watch)
+    train(params(train__epochs=1), features, tokens, folder, tmp_path / "kept", no_watch)
     weights = folder / "captioner.weights.h5"
     if damage == "missing":
         weights.unlink()

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from captioner import config
 from captioner.config import UserError, in_repository
+from captioner.data.features import FeaturesFile
 from captioner.data.samples import draw_samples
 from captioner.data.tables import CaptionTable, write_captions
 
@@ -43,11 +44,12 @@ class _Rows:
     pictures: dict[int, np.ndarray] = field(default_factory=dict)
 
 
-def prepare(data: config.Data, seed: int, out: Path, figure: Path) -> None:
+def prepare(data: config.Data, seed: int, out: Path, figure: Path, kept: Path) -> None:
     """Writes ``out/captions``, ``out/features`` and ``out/pictures`` for train (with restval), val and test.
 
     Rows are in the order of the prepared TFDS dataset; equal inputs give equal bytes. A dataset without a test split
-    gives no test files. ``figure`` becomes a PNG of training pictures with their captions.
+    gives no test files. ``figure`` becomes a PNG of training pictures with their captions. ``kept`` holds the features
+    while they are made: when it is killed and started again, it goes on from there.
 
     Raises:
         UserError: the CNN, its weights or the dataset are not as they should be; nothing has been written then.
@@ -57,15 +59,21 @@ def prepare(data: config.Data, seed: int, out: Path, figure: Path) -> None:
     extractor = Extractor(data.extractor)
     builder = _builder(data, seed)
     splits = _splits(builder, data)
+    kept /= builder.info.full_name.replace("/", "-")
+    kept.mkdir(parents=True, exist_ok=True)
     for folder in ("captions", "features", "pictures"):
         shutil.rmtree(out / folder, ignore_errors=True)
     for split, (instruction, count) in splits.items():
-        rows = _write_features(builder, instruction, count, extractor, out / "features" / f"{split}.npy", split)
+        rows = _write_features(builder, instruction, count, extractor, kept / f"{split}.npy")
         write_captions(out / "captions", split, CaptionTable(rows.image_ids, rows.file_names, rows.captions))
         _write_pictures(out / "pictures" / split, rows)
         if split == "train":
             shown = sorted(rows.pictures)
             draw_samples([rows.pictures[row] for row in shown], [rows.captions[row] for row in shown], figure)
+    (out / "features").mkdir(parents=True)
+    for split in splits:
+        (kept / f"{split}.npy").replace(out / "features" / f"{split}.npy")
+    shutil.rmtree(kept.parent)
 
 
 def _builder(data: config.Data, seed: int) -> tfds.core.DatasetBuilder:
@@ -127,29 +135,28 @@ def _splits(builder: tfds.core.DatasetBuilder, data: config.Data) -> dict[str, t
 
 
 def _write_features(
-    builder: tfds.core.DatasetBuilder, instruction: str, count: int, extractor: Extractor, path: Path, split: str
+    builder: tfds.core.DatasetBuilder, instruction: str, count: int, extractor: Extractor, path: Path
 ) -> _Rows:
-    """Streams the features of a split to disk, under another name until all are there."""
+    """Streams the features of a split to disk, from the first row that an earlier process did not finish."""
+    features = FeaturesFile(path, (count, extractor.positions, extractor.channels))
     rows = _Rows(kept=set(np.linspace(0, count - 1, min(KEPT_PICTURES, count)).round().astype(int).tolist()))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    shape = (count, extractor.positions, extractor.channels)
-    features_NxPxC = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
+    if features.done:
+        print(f"{path.stem}: going on from picture {features.done} of {count}", flush=True)
+    examples = _examples(builder, instruction).take(count)
+    for example in examples.take(features.done):
+        _add_done(rows, example, extractor)
     with _progress() as progress:
-        task = progress.add_task(f"{split}: pictures", total=count)
-        for squares_BxSxSx3, ids, names, captions in _batches(builder, instruction, count, extractor):
-            start = len(rows.image_ids)
-            features_NxPxC[start : start + len(ids)] = extractor.features(squares_BxSxSx3)
+        task = progress.add_task(f"{path.stem}: pictures", total=count, completed=features.done)
+        for squares_BxSxSx3, ids, names, captions in _batches(examples.skip(features.done), extractor):
+            features.append(extractor.features(squares_BxSxSx3))
             _add(rows, squares_BxSxSx3, ids, names, captions)
             progress.advance(task, len(ids))
-    features_NxPxC.flush()
-    partial.replace(path)
+    features.close()
     return rows
 
 
-def _batches(builder: tfds.core.DatasetBuilder, instruction: str, count: int, extractor: Extractor) -> tf.data.Dataset:
-    """Batches of (squares, image ids, file names, captions) in the recorded order, decoded ahead on all cores."""
-    import tensorflow as tf
+def _examples(builder: tfds.core.DatasetBuilder, instruction: str) -> tf.data.Dataset:
+    """(Encoded picture, image id, file name, captions) one by one, in the recorded order."""
     import tensorflow_datasets as tfds
 
     wanted = {"image": True, "image/id": True, "image/filename": True, "captions": {"text"}}
@@ -159,13 +166,18 @@ def _batches(builder: tfds.core.DatasetBuilder, instruction: str, count: int, ex
         read_config=tfds.ReadConfig(interleave_cycle_length=1, interleave_block_length=1, try_autocache=False),
         decoders=tfds.decode.PartialDecoding(wanted, decoders={"image": tfds.decode.SkipDecoding()}),
     )
+    return dataset.map(lambda x: (x["image"], x["image/id"], x["image/filename"], x["captions"]["text"]))
 
-    def open_up(example: dict[str, Any]) -> tuple[Any, ...]:
-        square_SxSx3 = extractor.square(example["image"])
-        return square_SxSx3, example["image/id"], example["image/filename"], example["captions"]["text"]
 
-    dataset = dataset.take(count).map(open_up, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return dataset.ragged_batch(extractor.batch_size).prefetch(2)
+def _batches(examples: tf.data.Dataset, extractor: Extractor) -> tf.data.Dataset:
+    """Batches of (squares, image ids, file names, captions), decoded ahead on all cores."""
+    import tensorflow as tf
+
+    def open_up(picture: tf.Tensor, *rest: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return extractor.square(picture), *rest
+
+    decoded = examples.map(open_up, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return decoded.ragged_batch(extractor.batch_size).prefetch(2)
 
 
 def _add(rows: _Rows, squares_BxSxSx3: tf.Tensor, ids: tf.Tensor, names: tf.Tensor, captions: tf.RaggedTensor) -> None:
@@ -177,6 +189,17 @@ def _add(rows: _Rows, squares_BxSxSx3: tf.Tensor, ids: tf.Tensor, names: tf.Tens
     rows.image_ids += ids.numpy().tolist()
     rows.file_names += [name.decode() for name in names.numpy()]
     rows.captions += [[text.decode() for text in texts] for texts in captions.to_list()]
+
+
+def _add_done(rows: _Rows, example: tuple[tf.Tensor, ...], extractor: Extractor) -> None:
+    """Adds a row whose features are there: only a picture that is kept is decoded again."""
+    picture, image_id, name, captions = example
+    row = len(rows.image_ids)
+    if row in rows.kept:
+        rows.pictures[row] = extractor.seen(picture)
+    rows.image_ids.append(int(image_id))
+    rows.file_names.append(name.numpy().decode())
+    rows.captions.append([text.decode() for text in captions.numpy()])
 
 
 def _write_pictures(folder: Path, rows: _Rows) -> None:

@@ -25,12 +25,14 @@ class Batch:
         targets_N: the real words, int32.
         weights_N: 1 for a real word, 0 where N was rounded up.
         tokens: how many real words (``<end>`` included) there are.
+        captions: how many captions there are.
     """
 
     inputs: dict[str, np.ndarray]
     targets_N: np.ndarray
     weights_N: np.ndarray
     tokens: int
+    captions: int
 
 
 @dataclass(frozen=True)
@@ -95,4 +97,5 @@ class Batches:
             targets_N=np.pad(targets_BxKxT.reshape(-1)[where], (0, padding)).astype(np.int32),
             weights_N=np.pad(np.ones(len(where), np.float32), (0, padding)),
             tokens=len(where),
+            captions=int(self.captions.counts_N[rows].sum()),
         )

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from captioner import config
 from captioner.config import UserError
@@ -51,13 +48,3 @@ def read_model(folder: Path) -> tuple[Captioner, dict[str, Any]]:
             f"{folder}: the model's files do not belong together ({reason}); `dvc repro -f train`"
         ) from None
     return model, shape
-
-
-def weights_hash(model: Captioner) -> str:
-    """sha256 over all weights in the order of their names: name, dtype, shape, bytes."""
-    digest = hashlib.sha256()
-    for weight in sorted(model.weights, key=lambda weight: weight.path):
-        value = np.asarray(weight.numpy() if hasattr(weight, "numpy") else weight)
-        digest.update(f"{weight.path} {value.dtype} {value.shape}\n".encode())
-        digest.update(np.ascontiguousarray(value).tobytes())
-    return digest.hexdigest()

@@ -20,6 +20,9 @@ FEATURES = PREPARED / "features"
 TOKENS = Path("data/tokens")
 MODEL = Path("models/captioner")
 REPORTS = Path("reports")
+RECORDED = Path("mlruns/recorded")
+# Not an out: DVC removes those before it runs a stage.
+CHECKPOINTS = Path("data/checkpoints")
 
 
 def stage(work: Callable[[Params], None]) -> Callable[[], None]:

@@ -2,7 +2,8 @@
 
 from captioner.backend import use_backend
 from captioner.config import Params
-from captioner.stages import PREPARED, REPORTS, stage
+from captioner.stages import CHECKPOINTS, PREPARED, REPORTS, stage
+from captioner.track.identity import prepare_hash
 
 
 @stage
@@ -10,7 +11,8 @@ def main(params: Params) -> None:
     use_backend("tensorflow")
     from captioner.data.prepare import prepare
 
-    prepare(params.data, params.seed, PREPARED, REPORTS / "figures" / "samples.png")
+    kept = CHECKPOINTS / f"prepare-{prepare_hash(params)[:12]}"
+    prepare(params.data, params.seed, PREPARED, REPORTS / "figures" / "samples.png", kept)
 
 
 if __name__ == "__main__":

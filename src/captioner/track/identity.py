@@ -4,60 +4,132 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from captioner.config import Params
+from captioner.config import Params, UserError, in_repository
+from captioner.data.tables import SPLITS, read_captions
 
-STAGES = ("prepare", "tokenize-adapt", "train")
+LOCK = Path("dvc.lock")
+CAPTIONS = Path("data/prepared/captions")
+BUILTIN_WEIGHTS = Path("src/captioner/assets/shapes_cnn.weights.h5")
 
 
-def run_hash(params: Params, root: Path = Path()) -> str:
-    """sha256 of the canonical JSON of what the stages up to ``train`` depend on: parameters, code, source data.
+def identify(params: Params, root: Path = Path()) -> dict[str, Any]:
+    """Everything that decides the weights, as it lies in ``root`` once ``tokenize-adapt`` has run.
 
-    What one stage writes for the next follows from these, and paths of one machine say nothing, so neither counts.
+    ``params``: those of prepare, tokenize-adapt and train, without places on one machine. ``code``: md5 of each file
+    that these stages depend on. ``captions``: of all splits, with ids and file names. ``pictures``: of a user's own
+    folder, as DVC has hashed it; what TFDS or the project draws is told by its name and its captions.
+    ``extractor_weights``: md5 of the file; ImageNet's are told by their name.
     """
-    stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    made = [out for stage in stages.values() for out in stage.get("outs", []) if isinstance(out, str)]
-    code = sorted({dep for name in STAGES for dep in stages[name]["deps"]} - set(made))
-    identity = {
-        "params": _deciding(params),
-        "code": {dep: content_hash(root / dep) for dep in code if not dep.startswith("${")},
-        "pictures": _watched(root, params.data.watch),
-        "weights": _watched(root, params.data.extractor.watch),
+    return {
+        "params": deciding_params(params),
+        "code": code_hashes(root, ("prepare", "tokenize-adapt", "train")),
+        "captions": _captions_hash(root / CAPTIONS),
+        "pictures": _locked(root, params.data.watch) if params.data.path else None,
+        "extractor_weights": _extractor_weights(params, root),
     }
+
+
+def hash_of(identity: dict[str, Any]) -> str:
+    """sha256 of the canonical JSON."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def content_hash(path: Path) -> str:
-    """md5 of a file, or of the names and contents of all files in a folder; caches of Python do not count."""
+def prepare_hash(params: Params, root: Path = Path()) -> str:
+    """A hash of what decides the features, the dataset aside: what an interrupted prepare is continued by."""
+    return hash_of(
+        {
+            "params": params.data.model_dump(exclude={"data_dir", "watch"}) | {"seed": params.seed},
+            "code": code_hashes(root, ("prepare",)),
+            "extractor_weights": _extractor_weights(params, root),
+        }
+    )
+
+
+def deciding_params(params: Params) -> dict[str, Any]:
+    """The parameters that decide the weights, flat (``model.units``), without places on one machine."""
+    places = {"data.data_dir", "data.path", "data.watch", "data.extractor.watch"}
+    tree = params.model_dump(include={"seed", "data", "text", "model", "train"})
+    if _is_file(params.data.extractor.weights):
+        tree["data"]["extractor"]["weights"] = "a file"
+    return {key: value for key, value in flat(tree) if key not in places}
+
+
+def code_hashes(root: Path, stages: tuple[str, ...]) -> dict[str, str]:
+    """md5 of each source file that the stages depend on, by its path."""
+    all_stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    deps = {dep for name in stages for dep in all_stages[name]["deps"] if dep.startswith("src/")}
+    files = {file for dep in deps for file in _files(root / dep)}
+    return {file.relative_to(root).as_posix(): md5(file) for file in sorted(files)}
+
+
+def differences(recorded: dict[str, Any], rebuilt: dict[str, Any]) -> list[str]:
+    """What differs, a line each: ``params model.units: recorded 128, rebuilt 64``."""
+    one, two = dict(flat(recorded, separator=" ")), dict(flat(rebuilt, separator=" "))
+    return [
+        f"{key}: recorded {_short(one.get(key))}, rebuilt {_short(two.get(key))}"
+        for key in sorted(one.keys() | two.keys())
+        if one.get(key) != two.get(key)
+    ]
+
+
+def flat(tree: dict[str, Any], prefix: str = "", separator: str = ".") -> Iterator[tuple[str, Any]]:
+    """The leaves of a tree with their paths."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}{separator}", separator)
+        else:
+            yield f"{prefix}{key}", value
+
+
+def md5(file: Path) -> str:
+    """As DVC hashes a file."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _files(path: Path) -> list[Path]:
     if path.is_file():
-        return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-    digest = hashlib.md5(usedforsecurity=False)
-    for file in sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
-        digest.update(f"{file.relative_to(path).as_posix()} {content_hash(file)}\n".encode())
+        return [path]
+    return [file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+
+
+def _captions_hash(folder: Path) -> str:
+    """Of the captions themselves: the file's bytes could change with the library that writes it."""
+    digest = hashlib.sha256()
+    for split in SPLITS:
+        if split != "test" or (folder / "test.parquet").exists():
+            table = read_captions(folder, split)
+            rows = [split, table.image_ids, table.file_names, table.captions]
+            digest.update(json.dumps(rows, ensure_ascii=False).encode())
     return digest.hexdigest()
 
 
-def _deciding(params: Params) -> dict[str, Any]:
-    """The parameters that decide the weights, without places on one machine."""
-    tree = params.model_dump(include={"seed", "data", "text", "model", "train"})
-    for key in ("data_dir", "path", "watch"):
-        del tree["data"][key]
-    del tree["data"]["extractor"]["watch"]
-    if params.data.extractor.weights not in (None, "imagenet", "builtin"):
-        tree["data"]["extractor"]["weights"] = "a file"
-    return tree
+def _locked(root: Path, path: str) -> str:
+    """The hash by which DVC has recorded a dependency of prepare: a folder may be too large to read again."""
+    lock = yaml.safe_load((root / LOCK).read_text(encoding="utf-8")) if (root / LOCK).exists() else {}
+    for dep in lock.get("stages", {}).get("prepare", {}).get("deps", []):
+        if (root / dep["path"]).resolve() == Path(path):
+            return str(dep["md5"])
+    raise UserError(f"dvc.lock does not know {path}: run the stages with `dvc repro`")
 
 
-def _watched(root: Path, watch: str) -> str:
-    """The content hash of the user's folder or file: DVC's own where it is recorded, for a folder may be large."""
-    lock = root / "dvc.lock"
-    if lock.exists():
-        prepare = (yaml.safe_load(lock.read_text(encoding="utf-8")) or {}).get("stages", {}).get("prepare", {})
-        for dep in prepare.get("deps", []):
-            if dep["path"] == watch:
-                return str(dep["md5"])
-    return content_hash(root / watch)
+def _extractor_weights(params: Params, root: Path) -> str | None:
+    weights = params.data.extractor.weights
+    if weights == "builtin":
+        return md5(root / BUILTIN_WEIGHTS)
+    return md5(in_repository(str(weights))) if _is_file(weights) else None
+
+
+def _is_file(weights: str | None) -> bool:
+    return weights not in (None, "imagenet", "builtin")
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) < 20 else f"{text[:12]}…"

@@ -1,166 +1,183 @@
-"""The experiment's row in MLflow: one run for each run hash, a child for each further way of decoding it."""
+"""The experiment's rows in MLflow: one run for each run hash, a child for each further way of decoding it.
+
+A row is a projection of the outputs: what was not logged while it happened is written from them afterwards.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from captioner.config import Params, repository
-from captioner.track.identity import run_hash
+from captioner.config import Params, UserError
+from captioner.track.identity import LOCK, hash_of, identify
+from captioner.track.record import code_of, environment, output_hashes
+from captioner.track.store import Tracker
 
-EXPERIMENT = "captioner"
 RUN_HASH = "captioner.run_hash"
+OF_RUN = "captioner.of_run"  # on a child: the run hash of its parent
 DECODING = "captioner.decoding"
+PATCH = "captioner.patch"
+COMMIT = "mlflow.source.git.commit"
 PARENT = "mlflow.parentRunId"
+HASH = "hash."  # with the name of an output: its hash
 
 MODEL = Path("models/captioner")
 VOCABULARY = Path("data/tokens/vocabulary.txt")
-HISTORY = MODEL / "history.json"
+PARAMS = Path("params.yaml")
 REPORTS = Path("reports")
 
-# The store refuses more metrics at once.
-BATCH = 1000
 
+class Training:
+    """A training run on its way into the store. What the store does not take, `record_scores` writes later.
 
-class Tracker:
-    """The experiment in the tracking store: `MLFLOW_TRACKING_URI`, or ``mlflow.db`` in the user's repository.
-
-    The repository is the one the user works in also when a stage runs in a copy of it, and so are the artifacts.
+    Attributes:
+        hash: the run hash.
     """
 
-    def __init__(self) -> None:
-        # It would talk of its migrations; and it is slow to import.
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-        from mlflow import MlflowClient
+    def __init__(self, params: Params) -> None:
+        self.params = params
+        self.identity = identify(params)
+        self.hash = hash_of(self.identity)
+        # None: nothing is to be logged.
+        self._run_id: str | None = None
 
-        address = os.environ.get("MLFLOW_TRACKING_URI")
-        self.client = MlflowClient(address or f"sqlite:///{repository() / 'mlflow.db'}")
-        experiment = self.client.get_experiment_by_name(EXPERIMENT)
-        self.experiment_id = (
-            experiment.experiment_id
-            if experiment
-            else self.client.create_experiment(
-                EXPERIMENT, artifact_location=None if address else (repository() / "mlruns").as_uri()
-            )
-        )
+    def begin(self) -> None:
+        """Makes the row, unless this training has been logged to its end before: then the row stays as it is."""
+        with self._unless_refused():
+            self._tracker = Tracker()
+            self._run_id = _new_row(self._tracker, self.params, self.identity)
 
-    def find(self, **tags: str) -> str | None:
-        """The id of the run that carries these tags (dots are written as double underscores)."""
-        wanted = " and ".join(f"tags.`{key.replace('__', '.')}` = '{value}'" for key, value in tags.items())
-        runs = self.client.search_runs([self.experiment_id], wanted, max_results=1)
-        return runs[0].info.run_id if runs else None
+    def watch(self, steps: list[dict[str, float]], epoch: dict[str, float], speed: float | None) -> None:
+        """Logs an epoch, with its captions per second where this process trained it."""
+        with self._unless_refused():
+            if self._run_id:
+                self._tracker.metrics(self._run_id, steps, "step", prefix="step_")
+                row = epoch if speed is None else {**epoch, "captions_per_second": speed}
+                self._tracker.metrics(self._run_id, [row], "epoch")
 
-    def create(self, name: str, params: Params, tags: dict[str, str]) -> str:
-        """A new run with all parameters, one by one (``model.units``)."""
-        run_id: str = self.client.create_run(self.experiment_id, tags=tags, run_name=name).info.run_id
-        for key, value in _flat(params.model_dump()):
-            self.client.log_param(run_id, key, value)
-        return run_id
+    def end(self, status: str) -> None:
+        """Closes the row, with what the training has written."""
+        with self._unless_refused():
+            if self._run_id:
+                if status == "FINISHED":
+                    _log_model(self._tracker, self._run_id)
+                self._tracker.finish(self._run_id, status)
 
-    def metrics(self, run_id: str, rows: list[dict[str, float]], step: str, prefix: str = "") -> None:
-        """Logs every value of each row at the row's own ``step``."""
-        from mlflow.entities import Metric
+    @contextmanager
+    def _unless_refused(self) -> Iterator[None]:
+        from mlflow.exceptions import MlflowException
 
-        now = _now()
-        entities = [
-            Metric(prefix + key, float(value), now, int(row[step]))
-            for row in rows
-            for key, value in row.items()
-            if key not in ("step", "epoch")
-        ]
-        for first in range(0, len(entities), BATCH):
-            self.client.log_batch(run_id, metrics=entities[first : first + BATCH])
-
-    def artifacts(self, run_id: str, paths: list[Path]) -> None:
-        """Logs files and folders, each under its own name."""
-        for path in paths:
-            if path.is_dir():
-                self.client.log_artifacts(run_id, str(path), path.name)
-            elif path.exists():
-                self.client.log_artifact(run_id, str(path))
-
-    def finish(self, run_id: str, status: str = "FINISHED") -> None:
-        """Closes the run."""
-        self.client.set_terminated(run_id, status)
+        try:
+            yield
+        except (MlflowException, OSError) as error:
+            self._run_id = None
+            print(f"MLflow: {_first_line(error)}; training goes on, evaluate will log it", file=sys.stderr)
 
 
 @contextmanager
-def watch_training(params: Params) -> Iterator[Callable[..., None]]:
-    """Logs each epoch as it ends. A run that was trained before keeps its row as it is."""
-    tracker = Tracker()
-    identity = run_hash(params)
-    print(f"run {identity[:12]}")
-    run_id = tracker.find(captioner__run_hash=identity)
-    known = run_id is not None and tracker.client.get_run(run_id).info.status == "FINISHED"
-    if run_id is not None and not known:
-        # What an interrupted training logged would stand twice in the curves.
-        tracker.client.delete_run(run_id)
-    if run_id is None or not known:
-        run_id = _create(tracker, params, identity)
-
-    def watch(steps: list[dict[str, float]], epoch: dict[str, float], captions_per_second: float) -> None:
-        if not known:
-            tracker.metrics(run_id, steps, "step", prefix="step_")
-            tracker.metrics(run_id, [{**epoch, "captions_per_second": captions_per_second}], "epoch")
-
+def watch_training(params: Params) -> Iterator[Training]:
+    """Logs a training as it goes on."""
+    training = Training(params)
+    print(f"run {training.hash[:12]}", flush=True)
+    training.begin()
     try:
-        yield watch
+        yield training
     except BaseException as error:
-        if not known:
-            tracker.finish(run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        training.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
-    if not known:
-        tracker.artifacts(run_id, [MODEL, VOCABULARY, Path("params.yaml")])
-        tracker.finish(run_id)
+    training.end("FINISHED")
 
 
 def record_scores(params: Params, metrics: dict[str, float]) -> None:
-    """Logs scores, captions and figures: the first decoding to the run itself, each other one to a child of it.
+    """Logs scores, captions and figures: to the run if it was made with this decoding, else to a child of it.
 
-    A run that is not in the store (its outputs came from DVC's cache, or the store is new) is written from its
-    outputs.
+    A run that is not in the store, or not to its end (its outputs came from DVC's cache, the store is new or was
+    away), is written from its outputs first.
+
+    Raises:
+        UserError: the store does not take it.
     """
-    tracker = Tracker()
-    identity = run_hash(params)
-    run_id = tracker.find(captioner__run_hash=identity) or _restore(tracker, params, identity)
-    decoding = _decoding_hash(params)
-    first = tracker.client.get_run(run_id).data.tags.get(DECODING)
-    if first is None:
-        tracker.client.set_tag(run_id, DECODING, decoding)
-    elif first != decoding:
-        run_id = _child(tracker, params, run_id, identity, decoding)
-    tracker.metrics(run_id, [{"step": 0, **metrics}], "step")
-    names = ("captions.json", "metrics.json", "index.html", "figures")
-    tracker.artifacts(run_id, [REPORTS / name for name in names])
-    tracker.finish(run_id)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        tracker = Tracker()
+        identity = identify(params)
+        run_id = _new_row(tracker, params, identity)
+        if run_id:
+            _log_history(tracker, run_id)
+            _log_model(tracker, run_id)
+        (run,) = tracker.find({RUN_HASH: hash_of(identity)})
+        run_id = run.info.run_id
+        if run.data.tags[DECODING] != _decoding_hash(params):
+            run_id = _child(tracker, params, identity, run_id)
+        tracker.metrics(run_id, [{"step": 0, **metrics}], "step")
+        names = ("captions.json", "metrics.json", "index.html", "figures")
+        tracker.artifacts(run_id, [LOCK, *(REPORTS / name for name in names)])
+        tracker.tags(run_id, {HASH + name: value for name, value in output_hashes().items()})
+        tracker.finish(run_id)
+    except MlflowException as error:
+        raise UserError(
+            f"MLflow does not take the record ({_first_line(error)}): the results are in {REPORTS}; "
+            "`dvc repro` logs them once it does"
+        ) from None
 
 
-def _child(tracker: Tracker, params: Params, parent: str, identity: str, decoding: str) -> str:
-    child = tracker.find(captioner__decoding=decoding, mlflow__parentRunId=parent)
-    decode = params.decode
-    return child or tracker.create(
-        f"{identity[:12]} {decode.split} {decode.strategy}", params, {DECODING: decoding, PARENT: parent}
-    )
-
-
-def _create(tracker: Tracker, params: Params, identity: str) -> str:
+def _new_row(tracker: Tracker, params: Params, identity: dict[str, Any]) -> str | None:
+    """A new row for the run; None where it has one that was logged to its end."""
+    run_hash = hash_of(identity)
+    for run in tracker.find({RUN_HASH: run_hash}):
+        if run.info.status == "FINISHED":
+            return None
+        # What an interrupted training logged would stand twice in the curves.
+        tracker.client.delete_run(run.info.run_id)
     experiment = os.environ.get("DVC_EXP_NAME")
-    name = " ".join(part for part in (identity[:12], params.data.name, experiment) if part)
-    return tracker.create(name, params, {RUN_HASH: identity})
+    name = " ".join(part for part in (run_hash[:12], params.data.name, experiment) if part)
+    run_id = tracker.create(name, params, {RUN_HASH: run_hash, DECODING: _decoding_hash(params)})
+    _log_origin(tracker, run_id, identity, f"captioner reproduce {run_hash[:12]}")
+    return run_id
 
 
-def _restore(tracker: Tracker, params: Params, identity: str) -> str:
-    run_id = _create(tracker, params, identity)
-    history = json.loads(HISTORY.read_text(encoding="utf-8"))
+def _child(tracker: Tracker, params: Params, identity: dict[str, Any], parent: str) -> str:
+    """The row of another decoding of the run."""
+    run_hash, decoding = hash_of(identity), _decoding_hash(params)
+    for run in tracker.find({PARENT: parent, DECODING: decoding}):
+        return str(run.info.run_id)
+    name = f"{run_hash[:12]} {params.decode.split} {params.decode.strategy}"
+    run_id = tracker.create(name, params, {OF_RUN: run_hash, DECODING: decoding, PARENT: parent})
+    _log_origin(tracker, run_id, identity, f"captioner reproduce {run_id}")
+    return run_id
+
+
+def _log_origin(tracker: Tracker, run_id: str, identity: dict[str, Any], command: str) -> None:
+    """Where the run comes from: its identity, parameters, code and environment, and the command that rebuilds it."""
+    code, machine = code_of(), environment()
+    tags = {"captioner.dirty": str(bool(code.patch)).lower(), "captioner.reproduce": command}
+    tags |= {COMMIT: code.commit, "captioner.environment": hash_of(machine)[:12]}
+    if code.patch:
+        tracker.file(run_id, "patch.diff", code.patch)
+        tags[PATCH] = code.patch_hash
+    tracker.tags(run_id, tags)
+    tracker.file(run_id, "identity.json", identity)
+    tracker.file(run_id, "environment.json", machine)
+    tracker.artifacts(run_id, [PARAMS])
+
+
+def _log_model(tracker: Tracker, run_id: str) -> None:
+    tracker.artifacts(run_id, [MODEL, VOCABULARY, LOCK])
+    # While train runs, what the stages behind it wrote is still that of the run before.
+    tracker.tags(run_id, {HASH + name: value for name, value in output_hashes(until="train").items()})
+
+
+def _log_history(tracker: Tracker, run_id: str) -> None:
+    history = json.loads((MODEL / "history.json").read_text(encoding="utf-8"))
     tracker.metrics(run_id, history["steps"], "step", prefix="step_")
     tracker.metrics(run_id, history["epochs"], "epoch")
-    tracker.artifacts(run_id, [MODEL, VOCABULARY, Path("params.yaml")])
-    return run_id
 
 
 def _decoding_hash(params: Params) -> str:
@@ -168,15 +185,5 @@ def _decoding_hash(params: Params) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _now() -> int:
-    from mlflow.utils.time import get_current_time_millis
-
-    return int(get_current_time_millis())
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]

@@ -1,0 +1,146 @@
+"""Stages that are killed at any moment and started again: as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from repository import SMALL, compose, environment, make_repo, run
+
+pytestmark = pytest.mark.slow
+
+# Runs a stage as DVC does, and ends the process with SIGKILL at the n-th time that it comes to a place.
+KILLER = """
+import io, os, signal, sys
+from pathlib import Path
+import numpy as np
+
+stage, place, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
+del sys.argv[1:]
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def at(owner, name, action=lambda original, *a, **k: die()):
+    original, calls = getattr(owner, name), []
+    def wrapper(*a, **k):
+        calls.append(1)
+        return action(original, *a, **k) if len(calls) == number else original(*a, **k)
+    setattr(owner, name, wrapper)
+
+def half(original, file, **arrays):
+    whole = io.BytesIO()
+    original(whole, **arrays)
+    file.write(whole.getvalue()[: len(whole.getvalue()) // 2])
+    file.flush()
+    die()
+
+def after(original, *a, **k):
+    original(*a, **k)
+    die()
+
+if stage == "train":
+    from captioner.backend import use_backend
+    use_backend("tensorflow")
+    from captioner.model import checkpoints, fit
+    from captioner.track.runs import Training
+    places = {
+        "step": lambda: at(checkpoints.Checkpoints, "write"),
+        "half": lambda: at(np, "savez", half),
+        "sync": lambda: at(os, "fsync"),
+        "kept": lambda: at(checkpoints.Checkpoints, "write", after),
+        "logged": lambda: at(Training, "watch", after),
+        "model": lambda: at(fit, "write_model", after),
+        "end": lambda: at(checkpoints.Checkpoints, "remove"),
+    }
+    places[place]()
+    checkpoints.Checkpoints.due = lambda self: True
+    from captioner.stages.train import main
+else:
+    from captioner.backend import use_backend
+    use_backend("tensorflow")
+    from captioner.data import features, prepare
+    places = {
+        "batch": lambda: at(features.FeaturesFile, "append"),
+        "sync": lambda: at(np.memmap, "flush"),
+        "note": lambda: at(Path, "replace"),
+        "captions": lambda: at(prepare, "write_captions", after),
+    }
+    places[place]()
+    features.SHARE = 1e9
+    from captioner.stages.prepare import main
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
+    """A repository in which prepare works in six batches, and train has run undisturbed."""
+    folder = make_repo(tmp_path_factory.mktemp("survival"))
+    random = ("model.dropout=0.2", "train.word_dropout=0.2", "data.extractor.batch_size=8")
+    compose(folder, *SMALL, *random, f"data.data_dir={datasets}")
+    run(folder, "dvc", "repro", "train")
+    (folder / "killer.py").write_text(KILLER)
+    return folder
+
+
+def outs(repo: Path) -> dict[str, list[dict[str, str]]]:
+    return {name: stage["outs"] for name, stage in yaml.safe_load((repo / "dvc.lock").read_text())["stages"].items()}
+
+
+def kill(repo: Path, stage: str, place: str, number: int) -> None:
+    command = [sys.executable, "killer.py", stage, place, str(number)]
+    done = subprocess.run(
+        command, cwd=repo, env=environment() | {"PYTHONPATH": "src"}, capture_output=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+
+
+# Two epochs of three steps; a checkpoint after each step and each epoch.
+@pytest.mark.parametrize(
+    ("place", "number"),
+    [
+        *[("step", 1), ("step", 5), ("half", 1), ("half", 3), ("sync", 2), ("sync", 8)],
+        *[("kept", 4), ("logged", 1), ("model", 1), ("end", 1)],
+    ],
+)
+def test_train_ends_as_if_it_had_not_been_killed(trained: Path, place: str, number: int) -> None:
+    before = outs(trained)
+    kill(trained, "train", place, number)
+    printed = run(trained, "dvc", "repro", "-f", "-s", "train")
+    assert ("going on from epoch" in printed) == ((place, number) not in {("step", 1), ("half", 1)})
+    assert outs(trained) == before
+    assert not list((trained / "data/checkpoints").iterdir())
+
+
+# 48 pictures in batches of 8, in each of three splits.
+@pytest.mark.parametrize(("place", "number"), [("batch", 1), ("batch", 5), ("sync", 9), ("note", 10), ("captions", 2)])
+def test_prepare_ends_as_if_it_had_not_been_killed(trained: Path, place: str, number: int) -> None:
+    before = outs(trained)
+    kill(trained, "prepare", place, number)
+    printed = run(trained, "dvc", "repro", "-f", "-s", "prepare")
+    assert ("going on from picture" in printed) == ((place, number) != ("batch", 1))
+    assert outs(trained) == before
+    assert not list((trained / "data/checkpoints").iterdir())
+
+
+def test_dvc_repro_killed_as_a_whole_goes_on(trained: Path) -> None:
+    """The way it happens to people: everything is gone at once, DVC too."""
+    before = outs(trained)
+    process = subprocess.Popen(
+        ["dvc", "repro", "-f", "-s", "train"], cwd=trained, env=environment(), stdout=subprocess.PIPE,
+        start_new_session=True, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("run "):
+            break
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    run(trained, "dvc", "repro", "-f", "-s", "train")
+    assert outs(trained) == before
