@@ -32,6 +32,11 @@ def rows(repo: Path) -> dict[str, Run]:
 def moved_on(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
     """A repository with four runs, made in four ways, which has moved on since."""
     repo = make_repo(tmp_path_factory.mktemp("moved"))
+    network = repo / "src/captioner/model/network.py"
+    run(repo, "git", "checkout", "-qb", "planted")
+    network.write_text(network.read_text() + "\n")
+    commit(repo, "one byte more")
+    run(repo, "git", "checkout", "-q", "-")
     small = [*SMALL, "train.epochs=1", f"data.data_dir={datasets}"]
     compose(repo, *small)
     run(repo, "dvc", "repro")
@@ -41,7 +46,6 @@ def moved_on(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
     run(repo, "dvc", "exp", "run", "--queue", *overrides, "-S", "model.units=24")
     run(repo, "dvc", "exp", "run", "--run-all")
     compose(repo, *small, "model.units=28")
-    network = repo / "src/captioner/model/network.py"
     network.write_text(network.read_text().replace("axis=1)", "axis=1) * 0.5 + factor()", 1) + NEW_CODE)
     (repo / "src/captioner/model/added.py").write_text("HALF = 0.5\n")
     run(repo, "dvc", "repro")
@@ -106,11 +110,11 @@ def test_a_changed_byte_in_the_record_is_named(
 def test_other_code_is_named(moved_on: Path) -> None:
     """The tag names another commit than the one that the run was made from."""
     row = rows(moved_on)["32"]
-    head = run(moved_on, "git", "rev-parse", "HEAD").strip()
+    other = run(moved_on, "git", "rev-parse", "planted").strip()
     with sqlite3.connect(moved_on / "mlflow.db") as database:
         where = "where run_uuid = ? and key = 'mlflow.source.git.commit'"
         (before,) = database.execute(f"select value from tags {where}", (row.info.run_id,)).fetchone()  # noqa: S608
-        database.execute(f"update tags set value = ? {where}", (head, row.info.run_id))  # noqa: S608
+        database.execute(f"update tags set value = ? {where}", (other, row.info.run_id))  # noqa: S608
     printed = run(moved_on, "captioner", "reproduce", row.info.run_id, status=1)
     with sqlite3.connect(moved_on / "mlflow.db") as database:
         database.execute(f"update tags set value = ? {where}", (before, row.info.run_id))  # noqa: S608

@@ -192,7 +192,10 @@ def _copy(code: Code) -> Iterator[Path]:
         if code.patch:
             patch = Path(folder) / "patch.diff"
             patch.write_bytes(code.patch)
-            _git(copy, "apply", "--whitespace=nowarn", str(patch))
+            if _git(copy, "apply", "--whitespace=nowarn", str(patch), check=False):
+                raise UserError(
+                    f"the recorded patch does not fit commit {code.commit[:12]}: it is not the run's commit"
+                )
         if (root / ".dvc/config.local").exists():
             shutil.copy(root / ".dvc/config.local", copy / ".dvc/config.local")
         # A cache that is shared by setting would give the model back instead of training it.

@@ -27,22 +27,20 @@ BATCH = 1000
 class Tracker:
     """The experiment in the tracking store: `MLFLOW_TRACKING_URI`, or ``mlflow.db`` in the user's repository.
 
-    The repository is the one the user works in also when a stage runs in a copy of it, and so are the artifacts.
+    The repository is the one the user works in also when a stage runs in a copy of it.
     Whatever it is asked, it may raise mlflow's ``MlflowException``.
     """
 
     def __init__(self, address: str | None = None) -> None:
         from mlflow import MlflowClient  # slow to import
 
-        address = address or os.environ.get("MLFLOW_TRACKING_URI")
-        self.client = MlflowClient(address or f"sqlite:///{repository() / 'mlflow.db'}")
+        address = address or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{repository() / 'mlflow.db'}"
+        self.client = MlflowClient(address)
         experiment = self.client.get_experiment_by_name(EXPERIMENT)
         self.experiment_id = (
             experiment.experiment_id
             if experiment
-            else self.client.create_experiment(
-                EXPERIMENT, artifact_location=None if address else (repository() / "mlruns").as_uri()
-            )
+            else self.client.create_experiment(EXPERIMENT, artifact_location=_artifacts_beside(address))
         )
 
     def find(self, tags: dict[str, str], like: bool = False) -> list[Run]:
@@ -107,6 +105,12 @@ class Tracker:
     def finish(self, run_id: str, status: str = "FINISHED") -> None:
         """Closes the run."""
         self.client.set_terminated(run_id, status)
+
+
+def _artifacts_beside(address: str) -> str | None:
+    """``mlruns/`` beside a database file; a server knows its own place. MLflow's own would be in the current folder."""
+    file = address.removeprefix("sqlite:///")
+    return (Path(file).resolve().parent / "mlruns").as_uri() if file != address else None
 
 
 def _now() -> int:
