@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ EVERYTHING = {
     *("captioner", "vocabulary.txt", "params.yaml", "dvc.lock", "identity.json", "environment.json", "patch.diff"),
     *("captions.json", "metrics.json", "index.html", "figures"),
 }
+NUMBERS = itertools.count()
 SCORES = {"bleu_1", "bleu_2", "bleu_3", "bleu_4", "cider", "rouge_l", "val_loss", "loss", "learning_rate"}
 
 
@@ -28,13 +30,18 @@ def tracked(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
     return folder
 
 
-def rows(repo: Path, address: str = "") -> list[Run]:
-    client = MlflowClient(address or f"sqlite:///{repo / 'mlflow.db'}")
+def client_of(database: Path) -> MlflowClient:
+    """A client with a connection of its own: MLflow would go on with the file that was there before, removed or not."""
+    return MlflowClient(f"sqlite:///{database.parent}{'/.' * next(NUMBERS)}/{database.name}")
+
+
+def rows(repo: Path, database: str = "mlflow.db") -> list[Run]:
+    client = client_of(repo / database)
     return list(client.search_runs([client.get_experiment_by_name("captioner").experiment_id]))
 
 
 def artifacts(repo: Path, row: Run) -> set[str]:
-    return {a.path for a in MlflowClient(f"sqlite:///{repo / 'mlflow.db'}").list_artifacts(row.info.run_id)}
+    return {artifact.path for artifact in client_of(repo / "mlflow.db").list_artifacts(row.info.run_id)}
 
 
 def forget(repo: Path) -> None:
@@ -65,7 +72,7 @@ def test_a_new_database_gets_the_row_without_training(tracked: Path, complete: R
     assert {k: v for k, v in row.data.tags.items() if k.startswith("hash.")} == {
         k: v for k, v in complete.data.tags.items() if k.startswith("hash.")
     }
-    client = MlflowClient(f"sqlite:///{tracked / 'mlflow.db'}")
+    client = client_of(tracked / "mlflow.db")
     assert [metric.step for metric in client.get_metric_history(row.info.run_id, "step_loss")] == list(range(1, 7))
 
 
@@ -114,6 +121,6 @@ def test_the_address_is_a_setting(tracked: Path, tmp_path: Path) -> None:
     address = f"sqlite:///{tmp_path / 'other.db'}"
     with changed(tracked / "params.yaml", "units: 32", "units: 44"):
         run(tracked, "dvc", "repro", MLFLOW_TRACKING_URI=address)
-    (row,) = rows(tracked, address)
+    (row,) = rows(tmp_path, "other.db")
     assert row.data.params["model.units"] == "44"
     assert "44" not in {row.data.params["model.units"] for row in rows(tracked)}
