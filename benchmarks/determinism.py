@@ -54,7 +54,7 @@ def fastest_epoch(backend: str, deterministic: bool, epochs: int) -> float:
     from captioner.stages import FEATURES, TOKENS
     from captioner.text.captions import TokenizedCaptions
 
-    captions = len(TokenizedCaptions.read(TOKENS / "train.npz").lengths_M)
+    captions = len(TokenizedCaptions.read(TOKENS / "train").lengths_M)
     speeds: list[float] = []
     with TemporaryDirectory() as folder:
         out = Path(folder)

@@ -63,7 +63,7 @@ def write_data(folder: Path, pictures: int = 12, rows: int | None = None) -> tup
         np.save(features / f"{split}.npy", features_NxPxC)
         ids = np.concatenate([[word, word, END, word, END] for word in words_N]).astype(np.int32)
         lengths_M, counts_N = np.asarray([3, 2] * pictures, np.int32), np.asarray([2] * pictures, np.int32)
-        TokenizedCaptions(ids, lengths_M, counts_N).write(tokens / f"{split}.npz")
+        TokenizedCaptions(ids, lengths_M, counts_N).write(tokens / split)
     return features, tokens
 
 

@@ -40,14 +40,12 @@ def room(tmp_path: Path) -> dict[str, Any]:
     steps = [{"step": n, "loss": 4 / n} for n in range(1, 10)]
     (tmp_path / "history.json").write_text(json.dumps({"epochs": epochs, "steps": steps, "best_epoch": 2}))
     words = [CAPTIONS[IDS.index(i)].split() for i in PICTURED]
-    np.savez(
-        tmp_path / "attention.npz",
-        image_ids=np.asarray(PICTURED, np.int64),
-        words=np.asarray([json.dumps(w) for w in words], np.str_),
-        lengths=np.asarray([len(w) for w in words], np.int32),
-        weights=np.random.default_rng(0).random((len(words), 6, 9)).astype(np.float32),
-    )
-    files = {name: tmp_path / file for name, file in (("captions", "captions.json"), ("attention", "attention.npz"))}
+    (tmp_path / "attention").mkdir()
+    entries = [{"image_id": i, "words": w} for i, w in zip(PICTURED, words, strict=True)]
+    (tmp_path / "attention/captions.json").write_text(json.dumps(entries))
+    weights_FxTxP = np.random.default_rng(0).random((len(words), 6, 9)).astype(np.float32)
+    np.save(tmp_path / "attention/weights.npy", weights_FxTxP)
+    files = {name: tmp_path / file for name, file in (("captions", "captions.json"), ("attention", "attention"))}
     common = {"history": tmp_path / "history.json", "prepared": tmp_path / "prepared", "split": "val"}
     return files | common | {"figure_pictures": 20, "out": tmp_path / "reports"}
 

@@ -66,18 +66,18 @@ def test_the_vocabulary_is_that_of_the_training_captions_alone(tmp_path: Path):
     found = tokenize_adapt(Text(vocab_size=100, max_length=20), prepared(tmp_path / "captions"), tmp_path / "tokens")
     assert found.tokens[:6] == (*SPECIAL_TOKENS, "a", "dog")
     assert set(found.tokens[6:]) == {"runs", "cat", "hat"}
-    validation = TokenizedCaptions.read(tmp_path / "tokens" / "val.npz")
+    validation = TokenizedCaptions.read(tmp_path / "tokens" / "val")
     first, second = validation.of_picture(0)
     assert found.decode(first) == ["a", "<unk>", "runs"]
     assert list(second) == [UNKNOWN] * 3 + [END]
-    assert not (tmp_path / "tokens" / "test.npz").exists()
+    assert not (tmp_path / "tokens" / "test").exists()
 
 
 def test_ids_have_real_lengths_and_the_vocabulary_its_size(tmp_path: Path):
     captions = prepared(tmp_path / "captions")
     found = tokenize_adapt(Text(vocab_size=6, max_length=2), captions, tmp_path / "tokens")
     assert len(found) == 6
-    training = TokenizedCaptions.read(tmp_path / "tokens" / "train.npz")
+    training = TokenizedCaptions.read(tmp_path / "tokens" / "train")
     assert [len(ids) for row in range(2) for ids in training.of_picture(row)] == [2, 3, 2]
     np.testing.assert_array_equal(training.counts_N, [2, 1])
 
@@ -86,7 +86,7 @@ def test_the_same_captions_give_the_same_bytes(tmp_path: Path):
     captions = prepared(tmp_path / "captions")
     for name in ("one", "two"):
         tokenize_adapt(Text(vocab_size=100, max_length=20), captions, tmp_path / name)
-    for file in ("vocabulary.txt", "train.npz", "val.npz"):
+    for file in ("vocabulary.txt", "train/ids.npy", "train/lengths.npy", "val/counts.npy"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from captioner.text.vocabulary import Vocabulary
 
 
 def sample(params: Params, prepared: Path, tokens: Path, model: Path, captions: Path, attention: Path) -> None:
-    """Writes ``captions`` (COCO's results format) and ``attention`` (.npz, see `write_attention`).
+    """Writes ``captions`` (COCO's results format) and ``attention`` (a folder, see `write_attention`).
 
     Raises:
         UserError: the split does not exist, or model and vocabulary do not belong together.
@@ -35,8 +36,7 @@ def sample(params: Params, prepared: Path, tokens: Path, model: Path, captions: 
     found = write_captions(search, vocabulary, features_NxPxC, seeds, params.decode.batch_size)
     results = [{"image_id": i, "caption": c.text} for i, c in zip(table.image_ids, found, strict=True)]
     captions.parent.mkdir(parents=True, exist_ok=True)
-    lines = ",\n".join(json.dumps(result, ensure_ascii=False) for result in results)
-    captions.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    _write_lines(captions, results)
     pictured = [
         (image_id, caption)
         for image_id, caption in zip(table.image_ids, found, strict=True)
@@ -45,22 +45,23 @@ def sample(params: Params, prepared: Path, tokens: Path, model: Path, captions: 
     write_attention(pictured, attention)
 
 
-def write_attention(captions: list[tuple[int, Caption]], path: Path) -> None:
+def write_attention(captions: list[tuple[int, Caption]], folder: Path) -> None:
     """Writes the attention of F captions.
 
-    The .npz file holds ``image_ids`` [F] int64, ``words`` [F] (each a JSON list), ``lengths`` [F] int32 and
-    ``weights`` [F, T, P] float32: row t is where the model looked for word t, the row behind the last word is
-    that of ``<end>``, and the rest is 0.
+    ``captions.json`` lists for each its ``image_id`` and its ``words``; ``weights.npy`` is [F, T, P] float32: row t is
+    where the model looked for word t, the row behind the last word is that of ``<end>``, and the rest is 0.
     """
     longest = max((len(caption.attention_TxP) for _, caption in captions), default=0)
     positions = captions[0][1].attention_TxP.shape[1] if captions else 0
     weights_FxTxP = np.zeros((len(captions), longest, positions), np.float32)
     for row, (_, caption) in enumerate(captions):
         weights_FxTxP[row, : len(caption.attention_TxP)] = caption.attention_TxP
-    np.savez(
-        path,
-        image_ids=np.asarray([image_id for image_id, _ in captions], np.int64),
-        words=np.asarray([json.dumps(caption.words, ensure_ascii=False) for _, caption in captions], np.str_),
-        lengths=np.asarray([len(caption.words) for _, caption in captions], np.int32),
-        weights=weights_FxTxP,
-    )
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "weights.npy", weights_FxTxP)
+    _write_lines(folder / "captions.json", [{"image_id": i, "words": caption.words} for i, caption in captions])
+
+
+def _write_lines(path: Path, entries: list[dict[str, Any]]) -> None:
+    """A JSON list with a line for each entry."""
+    lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
+    path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")

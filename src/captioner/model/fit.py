@@ -111,7 +111,7 @@ def make_optimizer(params: Params, steps_per_epoch: int) -> keras.optimizers.Opt
 
 
 def _batches(params: Params, features: Path, tokens: Path, split: Split, word_dropout: float = 0.0) -> Batches:
-    captions = TokenizedCaptions.read(tokens / f"{split}.npz")
+    captions = TokenizedCaptions.read(tokens / split)
     features_NxPxC = read_features(features, split)
     if len(features_NxPxC) != len(captions.counts_N):
         raise UserError(

@@ -34,7 +34,7 @@ def evaluate(
 
     Args:
         captions: COCO's results format, one caption for each picture of the split.
-        attention: .npz of image_ids [F], words [F] (JSON lists), lengths [F] and weights [F, T, P].
+        attention: a folder with captions.json (F of image_id and words) and weights.npy [F, T, P].
         history: the training history; `best_epoch` is the epoch whose weights were kept.
         prepared: the folder with the `captions` and `pictures` of the splits.
         figure_pictures: pictures on the sheet, on the page and in the attention maps, spread evenly over those at hand.
@@ -99,13 +99,13 @@ def _read_captions(path: Path, split: str, table: CaptionTable) -> dict[int, str
     return captions
 
 
-def _read_attention(path: Path) -> dict[int, Attention]:
+def _read_attention(folder: Path) -> dict[int, Attention]:
     """Attention by image id, without the padding and without the row for the end of the caption."""
-    with np.load(path) as arrays:
-        rows = [arrays[name] for name in ("image_ids", "words", "lengths", "weights")]
+    captions = json.loads((folder / "captions.json").read_text(encoding="utf-8"))
+    weights_FxTxP = np.load(folder / "weights.npy")
     return {
-        int(image_id): Attention(json.loads(str(words)), weights_TxP[:length])
-        for image_id, words, length, weights_TxP in zip(*rows, strict=True)
+        caption["image_id"]: Attention(caption["words"], weights_TxP[: len(caption["words"])])
+        for caption, weights_TxP in zip(captions, weights_FxTxP, strict=True)
     }
 
 

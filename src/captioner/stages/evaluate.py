@@ -10,7 +10,7 @@ from captioner.track.runs import record_scores
 def main(params: Params) -> None:
     metrics = evaluate(
         captions=REPORTS / "captions.json",
-        attention=REPORTS / "attention.npz",
+        attention=REPORTS / "attention",
         history=MODEL / "history.json",
         prepared=PREPARED,
         split=params.decode.split,

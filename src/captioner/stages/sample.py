@@ -10,7 +10,7 @@ def main(params: Params) -> None:
     use_backend(params.train.backend, params.train.deterministic)
     from captioner.decode.sample import sample
 
-    sample(params, PREPARED, TOKENS, MODEL, REPORTS / "captions.json", REPORTS / "attention.npz")
+    sample(params, PREPARED, TOKENS, MODEL, REPORTS / "captions.json", REPORTS / "attention")
 
 
 if __name__ == "__main__":

@@ -49,15 +49,16 @@ class TokenizedCaptions:
             for m in range(first, first + self.counts_N[row])
         ]
 
-    def write(self, path: Path) -> None:
-        """Writes an .npz file whose bytes depend on nothing but the ids."""
-        np.savez(path, ids=self.ids, lengths=self.lengths_M, counts=self.counts_N)
+    def write(self, folder: Path) -> None:
+        """Writes three .npy files: unlike those of an archive, their bytes depend on nothing but the ids."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, array in (("ids", self.ids), ("lengths", self.lengths_M), ("counts", self.counts_N)):
+            np.save(folder / f"{name}.npy", array)
 
     @classmethod
-    def read(cls, path: Path) -> TokenizedCaptions:
+    def read(cls, folder: Path) -> TokenizedCaptions:
         """Reads what `write` wrote."""
         try:
-            with np.load(path, allow_pickle=False) as file:
-                return cls(file["ids"], file["lengths"], file["counts"])
+            return cls(*(np.load(folder / f"{name}.npy") for name in ("ids", "lengths", "counts")))
         except FileNotFoundError:
-            raise UserError(f"{path}: no token ids here; `dvc repro` makes them") from None
+            raise UserError(f"{folder}: no token ids here; `dvc repro` makes them") from None

@@ -40,7 +40,7 @@ def adapt_vocabulary(captions: list[list[str]], vocab_size: int) -> Vocabulary:
 
 
 def tokenize_adapt(text: Text, captions: Path, out: Path) -> Vocabulary:
-    """Writes ``vocabulary.txt`` and one .npz file of ids for each split that there is."""
+    """Writes ``vocabulary.txt`` and one folder of ids for each split that there is."""
     words = {
         split: [[ptb_words(caption) for caption in row] for row in read_captions(captions, split).captions]
         for split in SPLITS
@@ -55,5 +55,5 @@ def tokenize_adapt(text: Text, captions: Path, out: Path) -> Vocabulary:
             ids=np.concatenate([np.asarray(ids, np.int32) for ids in encoded]),
             lengths_M=np.asarray([len(ids) for ids in encoded], np.int32),
             counts_N=np.asarray([len(row) for row in rows], np.int32),
-        ).write(out / f"{split}.npz")
+        ).write(out / split)
     return vocabulary

@@ -62,17 +62,18 @@ def code_of(root: Path = Path()) -> Code:
 def output_hashes(root: Path = Path(), until: str = STAGES[-1]) -> dict[str, str]:
     """The hash of each output that is there, ``until`` a stage: what two runs are compared by, first stage first.
 
-    ``train.weights`` is `weights_hash`; prepare's are DVC's, which has read the large files already; the others are
-    sha256 of the file.
+    ``train.weights`` is `weights_hash`; those of what is made before training are DVC's, which has read the large files
+    already; the others are sha256 of the file.
     """
     lock = yaml.safe_load((root / LOCK).read_text(encoding="utf-8")) if (root / LOCK).exists() else {}
-    outs = lock.get("stages", {}).get("prepare", {}).get("outs", [])
-    found = {f"prepare.{Path(out['path']).stem}": str(out["md5"]) for out in outs}
+    found = {
+        f"{stage}.{Path(out['path']).stem}": str(out["md5"])
+        for stage in ("prepare", "tokenize-adapt")
+        for out in lock.get("stages", {}).get(stage, {}).get("outs", [])
+    }
     weights = root / "models/captioner/captioner.weights.h5"
     files = {
         "tokenize-adapt.vocabulary": root / "data/tokens/vocabulary.txt",
-        "tokenize-adapt.train": root / "data/tokens/train.npz",
-        "tokenize-adapt.val": root / "data/tokens/val.npz",
         "train.weights": weights,
         "train.history": root / "models/captioner/history.json",
         "sample.captions": root / "reports/captions.json",
