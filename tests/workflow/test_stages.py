@@ -61,7 +61,7 @@ def reruns(repo: Path) -> list[str]:
     stages = yaml.safe_load((repo / "dvc.yaml").read_text())["stages"]
     stale = set(json.loads(run(repo, "dvc", "status", "--json")))
     for name in STAGES:
-        outs = [out for upper in stale & set(STAGES) for out in stages[upper].get("outs", [])]
+        outs = [out for upper in stale & set(STAGES) for out in stages[upper]["outs"] if isinstance(out, str)]
         if set(outs) & set(stages[name]["deps"]):
             stale.add(name)
     return [name for name in STAGES if name in stale]
