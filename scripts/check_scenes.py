@@ -17,7 +17,7 @@ from captioner.data.scenes import draw_scene
 
 def main() -> None:
     """Prints the wrong captions and the share of right ones."""
-    seed = read_params().seed
+    seed = read_params().data.seed
     results = json.loads(Path("reports/captions.json").read_text(encoding="utf-8"))
     wrong = [r for r in results if not names_all_things(r["caption"], draw_scene(seed, r["image_id"]))]
     for result in wrong:

@@ -5,11 +5,13 @@ DVC looks for a stage's dependencies from the folder that it stands in. In a cop
 watches is written as an absolute path.
 """
 
+import os
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+# In a copy, DVC_ROOT is the repository that the user works in.
+REPOSITORY = Path(os.environ.get("DVC_ROOT") or Path(__file__).parents[2]).resolve()
 NOT_A_FILE = (None, "imagenet", "builtin")
 
 

@@ -46,6 +46,7 @@ class Data(Section):
     name: Literal["shapes", "coco", "karpathy"]
     data_dir: str | None
     path: str | None
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     limit: Annotated[int, Field(ge=1)] | None
     watch: str
     extractor: Extractor
@@ -127,9 +128,10 @@ class Decode(Section):
 
 
 class Score(Section):
-    """What is drawn beside the scores."""
+    """What is drawn beside the scores, and which score is compared by."""
 
     figure_pictures: Width
+    objective: Literal["bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider", "val_loss", "val_loss_word"]
 
 
 class Params(Section):

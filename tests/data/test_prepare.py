@@ -60,12 +60,12 @@ with skip_registration():  # TFDS lets nobody else have the name
 def settings(name: str, folder: Path, cnn: config.Extractor | None = None, **changes: Any) -> config.Data:
     """Parameters as they are after the schema has checked them; what DVC watches plays no part here."""
     cnn = cnn or config.Extractor(name="shapes_cnn", weights="builtin", batch_size=4, watch="")
-    values = {"name": name, "data_dir": str(folder / "tfds"), "path": None, "limit": None, "watch": ""}
+    values = {"name": name, "data_dir": str(folder / "tfds"), "path": None, "seed": 1, "limit": None, "watch": ""}
     return config.Data.model_construct(**(values | changes), extractor=cnn)
 
 
-def run(data: config.Data, out: Path, seed: int = 1) -> Path:
-    prepare(data, seed, out, out / "samples.png", out / "kept")
+def run(data: config.Data, out: Path) -> Path:
+    prepare(data, out, out / "samples.png", out / "kept")
     return out
 
 
@@ -150,7 +150,7 @@ def test_the_same_seed_gives_the_same_bytes_and_a_limit_the_first_rows(tmp_path:
     whole = run(settings("shapes", tmp_path), tmp_path / "a")
     again = run(settings("shapes", tmp_path / "elsewhere"), tmp_path / "b")
     assert bytes_of(whole) == bytes_of(again)
-    other = run(settings("shapes", tmp_path), tmp_path / "c", seed=2)
+    other = run(settings("shapes", tmp_path, seed=2), tmp_path / "c")
     assert bytes_of(whole)["features/val.npy"] != bytes_of(other)["features/val.npy"]
     part = run(settings("shapes", tmp_path, limit=3), tmp_path / "c")
     for split, count in (("train", 3), ("val", 3), ("test", 2)):

@@ -60,7 +60,13 @@ def test_two_folders_have_the_same_hash_whatever_their_dates(workspace: Path, tm
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *[("seed", 2), ("data__limit", 5), ("data__name", "coco"), ("data__extractor__batch_size", 3)],
+        *[
+            ("seed", 2),
+            ("data__seed", 2),
+            ("data__limit", 5),
+            ("data__name", "coco"),
+            ("data__extractor__batch_size", 3),
+        ],
         *[("text__vocab_size", 77), ("text__max_length", 9), ("model__attention", "bahdanau")],
         *[("model__attention_dim", 7), ("model__embedding_dim", 7), ("model__units", 7), ("model__dropout", 0.5)],
         *[("model__tie_embeddings", False), ("model__initial_state", "zeros"), ("train__backend", "jax")],
@@ -171,6 +177,7 @@ def test_what_prepare_goes_on_from_depends_on_what_decides_the_features(workspac
     before = prepare_hash(params_of(workspace), workspace)
     assert prepare_hash(params_of(workspace, model__units=9), workspace) == before
     assert prepare_hash(params_of(workspace, data__limit=9), workspace) != before
-    assert prepare_hash(params_of(workspace, seed=9), workspace) != before
+    assert prepare_hash(params_of(workspace, seed=9), workspace) == before
+    assert prepare_hash(params_of(workspace, data__seed=9), workspace) != before
     (workspace / "src/captioner/data/extractors.py").write_text("")
     assert prepare_hash(params_of(workspace), workspace) != before

@@ -92,7 +92,7 @@ def tampered(repo: Path, units: str, name: str, old: str, new: str) -> Iterator[
 @pytest.mark.parametrize(
     ("units", "name", "old", "new", "told"),
     [
-        ("20", "params.yaml", "seed: 1", "seed: 2", "params seed: recorded 1, rebuilt 2"),
+        ("20", "params.yaml", "seed: 1", "seed: 2", "params data.seed: recorded 1, rebuilt 2"),
         ("20", "params.yaml", "beam_size: 2", "beam_size: 3", "decode.beam_size: recorded 2, rebuilt 3"),
         ("28", "patch.diff", "* 0.5", "* 0.6", "patch.diff is not the one that was recorded"),
         ("20", "identity.json", '"train.epochs": 1', '"train.epochs": 2', "identity.json does not give the run hash"),

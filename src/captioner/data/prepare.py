@@ -44,7 +44,7 @@ class _Rows:
     pictures: dict[int, np.ndarray] = field(default_factory=dict)
 
 
-def prepare(data: config.Data, seed: int, out: Path, figure: Path, kept: Path) -> None:
+def prepare(data: config.Data, out: Path, figure: Path, kept: Path) -> None:
     """Writes ``out/captions``, ``out/features`` and ``out/pictures`` for train (with restval), val and test.
 
     Rows are in the order of the prepared TFDS dataset; equal inputs give equal bytes. A dataset without a test split
@@ -57,7 +57,7 @@ def prepare(data: config.Data, seed: int, out: Path, figure: Path, kept: Path) -
     from captioner.data.extractors import Extractor
 
     extractor = Extractor(data.extractor)
-    builder = _builder(data, seed)
+    builder = _builder(data)
     splits = _splits(builder, data)
     kept /= builder.info.full_name.replace("/", "-")
     kept.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def prepare(data: config.Data, seed: int, out: Path, figure: Path, kept: Path) -
     shutil.rmtree(kept.parent)
 
 
-def _builder(data: config.Data, seed: int) -> tfds.core.DatasetBuilder:
+def _builder(data: config.Data) -> tfds.core.DatasetBuilder:
     """The dataset, downloaded or made where the TFDS folder does not hold it yet."""
     with _quiet():
         from captioner.data import builders
@@ -87,7 +87,7 @@ def _builder(data: config.Data, seed: int) -> tfds.core.DatasetBuilder:
         return _coco(data_dir)
     builder: tfds.core.DatasetBuilder
     if data.name == "shapes":
-        builder = builders.Shapes(data_dir=data_dir, config=builders.ShapesConfig.of_seed(seed))
+        builder = builders.Shapes(data_dir=data_dir, config=builders.ShapesConfig.of_seed(data.seed))
     else:
         album = builders.KarpathyConfig.of_folder(in_repository(str(data.path)))
         builder = builders.Karpathy(data_dir=data_dir, config=album)

@@ -44,7 +44,7 @@ def prepare_hash(params: Params, root: Path = Path()) -> str:
     """A hash of what decides the features, the dataset aside: what an interrupted prepare is continued by."""
     return hash_of(
         {
-            "params": params.data.model_dump(exclude={"data_dir", "watch"}) | {"seed": params.seed},
+            "params": params.data.model_dump(exclude={"data_dir", "watch"}),
             "code": code_hashes(root, ("prepare",)),
             "extractor_weights": _extractor_weights(params, root),
         }

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from captioner.config import UserError, check_params, read_params, repository
+from captioner.track.copies import clone, dvc, environment_of_copy
 from captioner.track.identity import LOCK, code_hashes, deciding_params, differences, flat, hash_of, identify
 from captioner.track.record import Code, code_of, environment, output_hashes
 from captioner.track.runs import COMMIT, HASH, OF_RUN, PARAMS, PATCH, RUN_HASH
@@ -62,7 +60,7 @@ def verify() -> bool:
         UserError: the workspace has changed since it last ran, or the copy cannot be run.
     """
     params = read_params()
-    stale = json.loads(_dvc(Path(), "status", "--json"))
+    stale = json.loads(dvc(Path(), "status", "--json"))
     if stale:
         raise UserError(f"the workspace has changed since it last ran ({', '.join(sorted(stale))}): `dvc repro` first")
     identity = identify(params)
@@ -181,33 +179,19 @@ def _rebuild(source: Source, identity: dict[str, Any]) -> Record:
 
 @contextmanager
 def _copy(code: Code) -> Iterator[Path]:
-    """A clone of the repository at a commit with a patch, and with a DVC cache of its own."""
+    """A clone of the repository with a DVC cache of its own: a shared one would give the model back untrained."""
     root = repository()
     with TemporaryDirectory(prefix="rebuild-", dir=root / ".dvc" / "tmp") as folder:
         copy = Path(folder) / "copy"
-        _git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root), str(copy))
-        if _git(copy, "cat-file", "-e", f"{code.commit}^{{commit}}", check=False):
-            raise UserError(f"commit {code.commit[:12]} is not in this repository: fetch it, then try again")
-        _git(copy, "checkout", "--quiet", "--detach", code.commit)
-        if code.patch:
-            patch = Path(folder) / "patch.diff"
-            patch.write_bytes(code.patch)
-            if _git(copy, "apply", "--whitespace=nowarn", str(patch), check=False):
-                raise UserError(
-                    f"the recorded patch does not fit commit {code.commit[:12]}: it is not the run's commit"
-                )
-        if (root / ".dvc/config.local").exists():
-            shutil.copy(root / ".dvc/config.local", copy / ".dvc/config.local")
-        # A cache that is shared by setting would give the model back instead of training it.
-        _dvc(copy, "config", "--local", "cache.dir", str(copy / ".dvc" / "cache"))
+        clone(root, code, copy, cache=copy / ".dvc" / "cache")
         yield copy
 
 
 def _pull(copy: Path, lock: dict[str, Any]) -> None:
     """Takes from the DVC remotes, where there are any, what was made before training."""
-    remotes = [line.split()[:2] for line in _dvc(repository(), "remote", "list").splitlines()]
+    remotes = [line.split()[:2] for line in dvc(repository(), "remote", "list").splitlines()]
     for name, url in remotes:
-        _dvc(copy, "remote", "modify", "--local", name, "url", url)
+        dvc(copy, "remote", "modify", "--local", name, "url", url)
     if remotes:
         stages = {name: stage for name, stage in lock["stages"].items() if name in UPSTREAM}
         (copy / LOCK).write_text(yaml.safe_dump({"schema": lock["schema"], "stages": stages}), encoding="utf-8")
@@ -218,31 +202,9 @@ def _store_of(copy: Path) -> str:
     return f"sqlite:///{copy / 'mlflow.db'}"
 
 
-def _environment(copy: Path) -> dict[str, str]:
-    """For a stage in a copy: paths start at the user's repository, but the record stays in the copy."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("DVC_")}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
-    return kept | {"PATH": path, "DVC_ROOT": str(repository()), "MLFLOW_TRACKING_URI": _store_of(copy)}
-
-
 def _run(*command: str, folder: Path, check: bool = True) -> None:
-    """Runs a program in the copy; what it says is shown."""
-    status = subprocess.run(command, cwd=folder, env=_environment(folder), check=False).returncode
+    """Runs a program in the copy; what it says is shown, and the record stays in the copy."""
+    variables = environment_of_copy(repository()) | {"MLFLOW_TRACKING_URI": _store_of(folder)}
+    status = subprocess.run(command, cwd=folder, env=variables, check=False).returncode
     if check and status:
         raise UserError(f"`{' '.join(command)}` failed in the copy (status {status}); what it said stands above")
-
-
-def _dvc(folder: Path, *command: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *command], cwd=folder, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise UserError(f"`dvc {command[0]}` failed: {done.stderr.strip()}")
-    return done.stdout
-
-
-def _git(folder: Path, *command: str, check: bool = True) -> int:
-    done = subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True, check=False)
-    if check and done.returncode:
-        raise UserError(f"`git {command[0]}` failed: {done.stderr.strip()}")
-    return done.returncode

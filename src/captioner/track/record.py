@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
@@ -42,8 +43,8 @@ class Code:
         return hashlib.sha256(self.patch).hexdigest() if self.patch else ""
 
 
-def code_of(root: Path = Path()) -> Code:
-    """The code as it lies in ``root``. Neither the index nor the files are touched."""
+def code_of(root: Path = Path(), paths: Sequence[str] = CODE) -> Code:
+    """The code as it lies in ``root``, with what was changed in ``paths``. Neither index nor files are touched."""
     head = _git(root, "rev-parse", "HEAD")
     if head is None:
         return Code("", b"")
@@ -51,9 +52,9 @@ def code_of(root: Path = Path()) -> Code:
     own = index.with_name(f"index.captioner.{os.getpid()}")
     try:
         shutil.copyfile(index, own)
-        there = [name for name in CODE if (root / name).exists()]
+        there = [name for name in paths if (root / name).exists()]
         _git(root, "add", "--all", "--", *there, GIT_INDEX_FILE=str(own.resolve()))
-        diff = ("diff", "--cached", "--binary", "--no-color", "--no-ext-diff", "--full-index", "HEAD", "--", *CODE)
+        diff = ("diff", "--cached", "--binary", "--no-color", "--no-ext-diff", "--full-index", "HEAD", "--", *paths)
         return Code(head.decode().strip(), _git(root, *diff, GIT_INDEX_FILE=str(own.resolve())) or b"")
     finally:
         own.unlink(missing_ok=True)

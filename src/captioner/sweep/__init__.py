@@ -1,0 +1,1 @@
+"""Sweeps: a Hydra multirun whose points are DVC experiments and MLflow runs."""
