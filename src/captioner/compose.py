@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +12,7 @@ from dvc.utils.hydra import compose_and_dump
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from captioner.config import UserError, check_params
+from captioner.config import UserError, check_params, explain_unknown
 
 
 def compose(overrides: list[str], root: Path) -> str:
@@ -26,10 +27,16 @@ def compose(overrides: list[str], root: Path) -> str:
         try:
             compose_and_dump(file, conf, None, "config", conf, overrides)
         except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: an override without a key
-            raise UserError(" ".join(str(error).split())) from None
+            raise UserError(in_our_words(error)) from None
         text = file.read_text(encoding="utf-8")
     check_params(yaml.safe_load(text))
     return text
+
+
+def in_our_words(error: Exception) -> str:
+    """Hydra's objection to an override, in one line."""
+    unknown = re.search(r"Could not override '([\w.]+)'", str(error))
+    return explain_unknown(unknown[1]) if unknown else " ".join(str(error).split())
 
 
 if __name__ == "__main__":

@@ -202,9 +202,7 @@ def _explain(error: Any) -> str:
     """One of pydantic's findings as a user would say it."""
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        known = _keys_beside(error["loc"])
-        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.5)
-        return f"unknown key {key}" + (f": did you mean {near[0]}?" if near else f"; known here: {', '.join(known)}")
+        return explain_unknown(key)
     if error["type"] == "missing":
         return f"{key} is missing"
     message = re.sub(r"^Value error, ", "", error["msg"])
@@ -216,8 +214,14 @@ def _explain(error: Any) -> str:
     return f"{key or 'the file'} is {value!r}; {message[0].lower()}{message[1:]}{hint}"
 
 
-def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
+def explain_unknown(key: str) -> str:
+    """One line about a key that is not in the schema: the nearest that is, or all beside it."""
     section: Any = Params
-    for part in location[:-1]:
-        section = section.model_fields[part].annotation
-    return list(section.model_fields)
+    for part in key.split("."):
+        known = getattr(section, "model_fields", {})
+        if part not in known:
+            break
+        section = known[part].annotation
+    near = difflib.get_close_matches(part, known, n=1, cutoff=0.5)
+    hint = f": did you mean {near[0]}?" if near else f"; known here: {', '.join(known) or 'none'}"
+    return f"unknown key {key}{hint}"

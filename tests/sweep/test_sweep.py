@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run
-from repository import environment, make_repo, run
+from repository import environment, run
+from sweeps import SWEEP, make_sweep_repo, rows, stages_run
 
 pytestmark = pytest.mark.slow
 
-TINY = """# @package _global_
-data: {{limit: 48, data_dir: {datasets}}}
-model: {{units: 16, attention_dim: 16, embedding_dim: 16}}
-train: {{epochs: 1}}
-decode: {{strategy: greedy}}
-score: {{figure_pictures: 2}}
-"""
-SWEEP = ("python", "-m", "captioner.sweep", "-m", "experiment=tiny")
 GRID = ("text.vocab_size=30,40,1000", "model.attention_dim=8,16,32")
-
-
-def make_sweep_repo(folder: Path, datasets: Path) -> Path:
-    repo = make_repo(folder)
-    (repo / "conf/experiment/tiny.yaml").write_text(TINY.format(datasets=datasets))
-    run(repo, "git", "add", "-A")
-    run(repo, "git", "-c", "user.name=t", "-c", "user.email=t@t.t", "commit", "-qm", "tiny")
-    return repo
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +24,6 @@ def swept(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
     repo = make_sweep_repo(tmp_path_factory.mktemp("swept"), datasets)
     (repo / "printed").write_text(run(repo, *SWEEP, *GRID))
     return repo
-
-
-def stages_run(repo: Path) -> Counter[str]:
-    """How often each stage ran in the last sweep, from the logs of its points."""
-    logs = [path.read_text() for path in (repo / ".dvc/tmp/sweeps").glob("sweep-*/*.log")]
-    return Counter(name for log in logs for name in re.findall(r"Running stage '(.+)'", log))
-
-
-def rows(repo: Path) -> list[Run]:
-    client = MlflowClient(f"sqlite:///{repo / 'mlflow.db'}")
-    return list(client.search_runs([client.get_experiment_by_name("captioner").experiment_id]))
 
 
 def test_nine_experiments_ten_runs_and_shared_work_done_once(swept: Path) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import hydra
+from hydra.errors import HydraException
 
+from captioner.compose import in_our_words
 from captioner.config import UserError
 from captioner.sweep.points import point
 from captioner.sweep.results import finish
-from captioner.sweep.start import SWEEPS, start
+from captioner.sweep.start import SWEEPS, Sweep, start
 
 HYDRA_SETTINGS = [
     f"hydra.sweep.dir={SWEEPS / 'hydra'}",
@@ -27,20 +32,37 @@ def main() -> None:
     # Hydra looks for plugins in packages of this name: our resolver is one.
     sys.path.insert(0, str(Path("conf").resolve()))
     application = hydra.main(version_base="1.3", config_path=str(Path("conf").resolve()), config_name="config")(point)
-    sys.argv += HYDRA_SETTINGS
     try:
-        if not {"-m", "--multirun"} & set(given):
-            if not any(word.startswith("-") for word in given):
-                raise UserError("a sweep needs -m: python -m captioner.sweep -m text.vocab_size=1000,2000")
+        if not any(word.startswith("-") for word in given):
+            raise UserError("a sweep needs -m: python -m captioner.sweep -m text.vocab_size=1000,2000")
+        if not {"-m", "--multirun"} & set(given):  # --help, --cfg and their like
             application()
             return
         sweep = start([word for word in given if not word.startswith("-")])
-        application()
-        sys.exit(finish(sweep))
+        sys.argv += [*HYDRA_SETTINGS, f"hydra.job.name={sweep.name}"]
+        complete = _launch(application, sweep)
+        sys.exit(finish(sweep) or not complete)
     except UserError as error:
         sys.exit(f"error: {error}")
+
+
+def _launch(application: Callable[[], None], sweep: Sweep) -> bool:
+    """Lets Hydra launch the points; whether all of them came to an end."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # raised, instead of printed with its trace
+    try:
+        application()
+    except HydraException as error:
+        raise UserError(in_our_words(error)) from None
     except KeyboardInterrupt:
+        if any("submitit_slurm" in word for word in sys.argv):
+            subprocess.run(["scancel", f"--name={sweep.name}"], check=False)
         sys.exit("stopped: the same command goes on with what is missing")
+    except Exception as error:
+        # Launchers raise what befell a job (killed, out of time, out of memory), each an error of its own.
+        told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        print(f"error: a job did not end: {told}; the same command goes on with what is missing")
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -71,6 +71,8 @@ def start(overrides: list[str]) -> Sweep:
     (sweep.folder / "patch.diff").write_bytes(code.patch)
     (sweep.folder / "sweep.json").write_text(json.dumps(asdict(sweep)), encoding="utf-8")
     os.environ[FOLDER] = str(sweep.folder)
+    # Jobs on other machines unpickle what Hydra holds, our plugin in conf/ included.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(sweep.folder / "conf"), os.environ.get("PYTHONPATH")]))
     _forget_unlogged(Path(sweep.root))
     return sweep
 
