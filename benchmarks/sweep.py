@@ -38,14 +38,14 @@ def main() -> None:
         swept = sweep(repo, points)
         known = sweep(repo, points)
         alone = sum(stages(repo, units) for units in points)
-    print("                                        seconds a point")
+    print(f"{'':42} seconds a point  ratio")
     for name, seconds in (
         ("its stages alone (train, sample, evaluate)", alone),
         ("in a sweep", swept),
         ("beyond its stages", swept - alone),
         ("known already", known),
     ):
-        print(f"{name:42} {seconds / len(points):12.1f}")
+        print(f"{name:42} {seconds / len(points):15.1f} {seconds / alone:6.2f}")
 
 
 def sweep(repo: Path, points: list[int] | range) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -115,6 +116,20 @@ def kill_at(repo: Path, command: tuple[str, ...], sign: str) -> None:
         time.sleep(0.2)
     process.wait()
     assert process.returncode == -signal.SIGKILL
+
+
+def test_the_queue_gives_the_same_runs(tmp_path: Path, datasets: Path) -> None:
+    """Two workers that start at the same moment, with no database yet."""
+    repo = make_sweep_repo(tmp_path, datasets)
+    run(repo, "dvc", "exp", "run", "--queue", "-S", "experiment=tiny", "-S", "text.vocab_size=30,40")
+    run(repo, "dvc", "queue", "start", "-j", "2")
+    while re.search("Queued|Running", run(repo, "dvc", "queue", "status")):
+        time.sleep(1)
+    queued = {row.data.tags["captioner.run_hash"] for row in rows(repo)}
+    assert len(queued) == len(rows(repo)) == 2
+    run(repo, *SWEEP, "text.vocab_size=30,40")
+    assert {row.data.tags.get("captioner.run_hash") for row in rows(repo)} == {*queued, None}
+    assert len(rows(repo)) == 3
 
 
 def test_twenty_points_in_three_processes(tmp_path: Path, datasets: Path) -> None:

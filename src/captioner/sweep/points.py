@@ -42,14 +42,15 @@ def point(_: DictConfig) -> float:
     sweep, number = Sweep.of_process(), settings.job.num
     log, answer = sweep.folder / f"{number}.log", sweep.folder / f"{number}.json"
     began = time.monotonic()
+    told = f"#{number} {' '.join(overrides)}"
+    print(f"{told}: see {os.path.relpath(log)}", flush=True)
     with log.open("w") as out:
         command = [sys.executable, "-m", "captioner.sweep.points", str(answer), *overrides]
         limits = _limits(int(settings.launcher.get("n_jobs", 1)))
         done = subprocess.run(command, stdout=out, stderr=out, env=os.environ | limits, check=False)
-    told = f"#{number} {' '.join(overrides)}"
     if done.returncode or not answer.exists():
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-TAIL:])
-        print(f"{told}: FAILED, {log} ends with\n{tail}", flush=True)
+        print(f"{told}: FAILED; its log ends with\n{tail}", flush=True)
         answer.write_text(json.dumps({"overrides": overrides, "log": str(log)}), encoding="utf-8")
         return float("nan")
     result = json.loads(answer.read_text(encoding="utf-8"))

@@ -16,10 +16,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from captioner.config import UserError
 from captioner.sweep.figures import draw
 from captioner.sweep.start import Sweep
 from captioner.track.runs import PARENT, RUN_HASH
-from captioner.track.store import Tracker
+from captioner.track.store import Tracker, first_line, refusals
 
 REPORTS = Path("reports/sweeps")
 SHOWN = ("bleu_4", "cider", "val_loss")
@@ -149,11 +150,19 @@ def _write(name: str, cells: list[list[str]], told: str, rows: list[Row], object
 
 
 def _log(sweep: Sweep, points: list[dict[str, Any]], rows: list[Row], objective: str, paths: list[Path]) -> None:
-    """Puts the points under the sweep's run, with the table and the best score."""
+    """Puts the points under the sweep's run, with the table and the best score.
+
+    Raises:
+        UserError: the store does not take it.
+    """
     tracker = Tracker()
-    for point in points:
-        for run in tracker.find({RUN_HASH: point["run_hash"]}):
-            tracker.tags(run.info.run_id, {PARENT: sweep.parent})
-    tracker.metrics(sweep.parent, [{"epoch": 0, f"best_{objective}": rows[0].mean(objective)}], "epoch")
-    tracker.artifacts(sweep.parent, paths)
-    tracker.finish(sweep.parent)
+    try:
+        for point in points:
+            for run in tracker.find({RUN_HASH: point["run_hash"]}):
+                tracker.tags(run.info.run_id, {PARENT: sweep.parent})
+        tracker.metrics(sweep.parent, [{"epoch": 0, f"best_{objective}": rows[0].mean(objective)}], "epoch")
+        tracker.artifacts(sweep.parent, paths)
+        tracker.finish(sweep.parent)
+    except refusals() as error:
+        told = f"MLflow does not take the sweep's table ({first_line(error)})"
+        raise UserError(f"{told}: the same command delivers it") from None

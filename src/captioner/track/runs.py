@@ -17,7 +17,7 @@ from typing import Any
 from captioner.config import Params, UserError
 from captioner.track.identity import LOCK, hash_of, identify
 from captioner.track.record import code_of, environment, output_hashes
-from captioner.track.store import Tracker
+from captioner.track.store import Tracker, first_line, refusals
 
 RUN_HASH = "captioner.run_hash"
 OF_RUN = "captioner.of_run"  # on a child: the run hash of its parent
@@ -51,7 +51,8 @@ class Training:
         """Makes the row, unless this training has been logged to its end before: then the row stays as it is."""
         with self._unless_refused():
             self._tracker = Tracker()
-            self._run_id = _new_row(self._tracker, self.params, self.identity)
+            with self._tracker.alone:
+                self._run_id = _new_row(self._tracker, self.params, self.identity)
 
     def watch(self, steps: list[dict[str, float]], epoch: dict[str, float], speed: float | None) -> None:
         """Logs an epoch, with its captions per second where this process trained it."""
@@ -71,13 +72,11 @@ class Training:
 
     @contextmanager
     def _unless_refused(self) -> Iterator[None]:
-        from mlflow.exceptions import MlflowException
-
         try:
             yield
-        except (MlflowException, OSError) as error:
+        except refusals() as error:
             self._run_id = None
-            print(f"MLflow: {_first_line(error)}; training goes on, evaluate will log it", file=sys.stderr)
+            print(f"MLflow: {first_line(error)}; training goes on, evaluate will log it", file=sys.stderr)
 
 
 @contextmanager
@@ -103,29 +102,32 @@ def record_scores(params: Params, metrics: dict[str, float]) -> None:
     Raises:
         UserError: the store does not take it.
     """
-    from mlflow.exceptions import MlflowException
-
     try:
         tracker = Tracker()
-        identity = identify(params)
-        run_id = _new_row(tracker, params, identity)
-        if run_id:
-            _log_history(tracker, run_id)
-            _log_model(tracker, run_id)
-        (run,) = tracker.find({RUN_HASH: hash_of(identity)})
-        run_id = run.info.run_id
-        if run.data.tags[DECODING] != _decoding_hash(params):
-            run_id = _child(tracker, params, identity, run_id)
-        tracker.metrics(run_id, [{"step": 0, **metrics}], "step")
-        names = ("captions.json", "metrics.json", "index.html", "figures")
-        tracker.artifacts(run_id, [LOCK, *(REPORTS / name for name in names)])
-        tracker.tags(run_id, {HASH + name: value for name, value in output_hashes().items()})
-        tracker.finish(run_id)
-    except MlflowException as error:
+        with tracker.alone:
+            _record(tracker, params, metrics)
+    except refusals() as error:
         raise UserError(
-            f"MLflow does not take the record ({_first_line(error)}): the results are in {REPORTS}; "
+            f"MLflow does not take the record ({first_line(error)}): the results are in {REPORTS}; "
             "`dvc repro` logs them once it does"
         ) from None
+
+
+def _record(tracker: Tracker, params: Params, metrics: dict[str, float]) -> None:
+    identity = identify(params)
+    run_id = _new_row(tracker, params, identity)
+    if run_id:
+        _log_history(tracker, run_id)
+        _log_model(tracker, run_id)
+    (run,) = tracker.find({RUN_HASH: hash_of(identity)})
+    run_id = run.info.run_id
+    if run.data.tags[DECODING] != _decoding_hash(params):
+        run_id = _child(tracker, params, identity, run_id)
+    tracker.metrics(run_id, [{"step": 0, **metrics}], "step")
+    names = ("captions.json", "metrics.json", "index.html", "figures")
+    tracker.artifacts(run_id, [LOCK, *(REPORTS / name for name in names)])
+    tracker.tags(run_id, {HASH + name: value for name, value in output_hashes().items()})
+    tracker.finish(run_id)
 
 
 def _new_row(tracker: Tracker, params: Params, identity: dict[str, Any]) -> str | None:
@@ -183,7 +185,3 @@ def _log_history(tracker: Tracker, run_id: str) -> None:
 def _decoding_hash(params: Params) -> str:
     text = json.dumps(params.decode.model_dump(), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from captioner.config import Params, repository
+from filelock import FileLock
+
+from captioner.config import Params, UserError, repository
 from captioner.track.identity import flat
 
 if TYPE_CHECKING:
@@ -28,20 +31,34 @@ class Tracker:
     """The experiment in the tracking store: `MLFLOW_TRACKING_URI`, or ``mlflow.db`` in the user's repository.
 
     The repository is the one the user works in also when a stage runs in a copy of it.
-    Whatever it is asked, it may raise mlflow's ``MlflowException``.
+    Whatever it is asked, it may raise one of `refusals`.
+
+    Attributes:
+        alone: held by one process at a time, where the store is a file: two would make the database, or a row, twice.
+
+    Raises:
+        UserError: the store cannot be reached.
     """
 
     def __init__(self, address: str | None = None) -> None:
         from mlflow import MlflowClient  # slow to import
 
         address = address or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{repository() / 'mlflow.db'}"
-        self.client = MlflowClient(address)
-        experiment = self.client.get_experiment_by_name(EXPERIMENT)
-        self.experiment_id = (
-            experiment.experiment_id
-            if experiment
-            else self.client.create_experiment(EXPERIMENT, artifact_location=_artifacts_beside(address))
-        )
+        file = _file_of(address)
+        self.alone = FileLock(f"{file}.lock") if file else nullcontext()
+        try:
+            with self.alone:
+                self.client = MlflowClient(address)
+                experiment = self.client.get_experiment_by_name(EXPERIMENT)
+                # MLflow's own place for artifacts would be in the current folder; a server knows its own.
+                place = (file.parent / "mlruns").as_uri() if file else None
+                self.experiment_id = (
+                    experiment.experiment_id
+                    if experiment
+                    else self.client.create_experiment(EXPERIMENT, artifact_location=place)
+                )
+        except refusals() as error:
+            raise UserError(f"MLflow at {address} does not answer: {first_line(error)}") from None
 
     def find(self, tags: dict[str, str], like: bool = False) -> list[Run]:
         """The runs that carry these tags, the newest first; ``like`` takes ``%`` for any end of a value."""
@@ -107,10 +124,23 @@ class Tracker:
         self.client.set_terminated(run_id, status)
 
 
-def _artifacts_beside(address: str) -> str | None:
-    """``mlruns/`` beside a database file; a server knows its own place. MLflow's own would be in the current folder."""
+def refusals() -> tuple[type[Exception], ...]:
+    """What `Tracker` and its store raise where it cannot be reached, or does not take what it is told."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return UserError, MlflowException, SQLAlchemyError, OSError
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+
+
+def _file_of(address: str) -> Path | None:
+    """The database file; None where the store is a server."""
     file = address.removeprefix("sqlite:///")
-    return (Path(file).resolve().parent / "mlruns").as_uri() if file != address else None
+    return Path(file).resolve() if file != address else None
 
 
 def _now() -> int:
