@@ -62,10 +62,11 @@ def point(_: DictConfig) -> float:
 
 def _limits(jobs: int) -> dict[str, str]:
     """So many threads for each that jobs at the same time do not fight for the cores."""
-    if jobs == 1:
+    granted = os.environ.get("SLURM_CPUS_PER_TASK")
+    if jobs == 1 and not granted:
         return {}
     cores = os.cpu_count() or 1
-    threads = str(max(1, cores // (jobs if jobs > 0 else cores)))
+    threads = granted or str(max(1, cores // (jobs if jobs > 0 else cores)))
     names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "ARROW_NUM_THREADS")
     return dict.fromkeys(names, threads)
 

@@ -10,7 +10,7 @@ from captioner.config import SPECIAL_TOKENS, Split, Text, UserError
 from captioner.data.tables import read_captions
 from captioner.text.captions import TokenizedCaptions
 from captioner.text.vocabulary import Vocabulary
-from captioner.text.words import ptb_words
+from captioner.text.words import BRACKETS, ptb_words
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
@@ -42,7 +42,7 @@ def adapt_vocabulary(captions: list[list[str]], vocab_size: int) -> Vocabulary:
 def tokenize_adapt(text: Text, captions: Path, out: Path) -> Vocabulary:
     """Writes ``vocabulary.txt`` and one folder of ids for each split that there is."""
     words = {
-        split: [[ptb_words(caption) for caption in row] for row in read_captions(captions, split).captions]
+        split: [[_words(caption) for caption in row] for row in read_captions(captions, split).captions]
         for split in SPLITS
         if split != "test" or (captions / "test.parquet").exists()
     }
@@ -57,3 +57,8 @@ def tokenize_adapt(text: Text, captions: Path, out: Path) -> Vocabulary:
             counts_N=np.asarray([len(row) for row in rows], np.int32),
         ).write(out / split)
     return vocabulary
+
+
+def _words(caption: str) -> list[str]:
+    """What the scores see, without the brackets: a model that learned to write them would not gain by it."""
+    return [word for word in ptb_words(caption) if word not in BRACKETS.values()]
