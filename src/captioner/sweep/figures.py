@@ -51,14 +51,18 @@ def _against(axis: Axes, rows: list[Row], key: str, objective: str) -> None:
 def _heat_map(axis: Axes, rows: list[Row], down: str, right: str, objective: str) -> None:
     """The mean over all rows of each cell."""
     downs, rights = _values(rows, down), _values(rows, right)
+    cells: dict[tuple[int, int], list[float]] = {}
+    for row in rows:
+        place = downs.index(row.values[down]), rights.index(row.values[right])
+        cells.setdefault(place, []).append(row.mean(objective))
     grid_DxR = np.full((len(downs), len(rights)), np.nan)
-    for d, down_value in enumerate(downs):
-        for r, right_value in enumerate(rights):
-            cell = [row for row in rows if row.values[down] == down_value and row.values[right] == right_value]
-            if cell:
-                grid_DxR[d, r] = statistics.fmean(row.mean(objective) for row in cell)
-                axis.text(r, d, f"{grid_DxR[d, r]:.3f}", ha="center", va="center", color="white")
-    axis.imshow(grid_DxR, aspect="auto", cmap="viridis")
+    for place, scores in cells.items():
+        grid_DxR[place] = statistics.fmean(scores)
+    image = axis.imshow(grid_DxR, aspect="auto", cmap="viridis")
+    for d, r in cells:
+        score = float(grid_DxR[d, r])
+        colour = "black" if image.norm(score) > 0.5 else "white"  # the upper half of viridis is light
+        axis.text(r, d, f"{score:.3f}", ha="center", va="center", color=colour)
     axis.set_xticks(range(len(rights)), [str(value) for value in rights])
     axis.set_yticks(range(len(downs)), [str(value) for value in downs])
     axis.set_xlabel(right)
