@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -19,6 +20,9 @@ def main() -> None:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("interrupted")
+    except BrokenPipeError:  # `| head` has seen enough; Python would complain again as it closes the pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -34,6 +38,11 @@ def _parser() -> argparse.ArgumentParser:
     caption.add_argument(
         "--figure", action="store_true", help="draw where the model looked: PHOTO's name + .attention.png"
     )
+    score = commands.add_parser("score", help="every metric for a file of captions and a file of true ones")
+    score.add_argument("captions", type=Path, metavar="HYPS", help="COCO's results format")
+    score.add_argument("references", type=Path, metavar="REFS", help="COCO's annotations, or a Karpathy-style JSON")
+    score.add_argument("--split", help="of the Karpathy-style JSON")
+    score.add_argument("--json", action="store_true", help="for programs, with the keys of reports/metrics.json")
     commands.add_parser("verify", help="train the workspace's run again in a clean copy and compare every hash")
     reproduce = commands.add_parser("reproduce", help="rebuild a run from its record and compare every hash")
     reproduce.add_argument("run", metavar="RUN", help="an MLflow run id, or a run hash or its beginning")
@@ -46,6 +55,11 @@ def _run(arguments: argparse.Namespace) -> int:
         from captioner.photos import caption_photos
 
         caption_photos(arguments.photos, arguments.n, arguments.figure)
+        return 0
+    if arguments.command == "score":
+        from captioner.judge import score_files
+
+        score_files(arguments.captions, arguments.references, arguments.split, arguments.json)
         return 0
     from captioner.track import rebuild
 

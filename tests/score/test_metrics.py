@@ -7,6 +7,7 @@ import warnings
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nltk.translate.bleu_score import corpus_bleu
 from pycocoevalcap.bleu.bleu import Bleu
 
 from captioner.config import UserError
@@ -31,15 +32,27 @@ def corpora(minimum: int = 1) -> st.SearchStrategy[tuple[dict[int, str], dict[in
 @given(corpora(minimum=4))
 def test_bleu_is_that_of_coco_caption(corpus: tuple[dict[int, str], dict[int, list[str]]]) -> None:
     hypotheses, references = corpus
-    scores = score_captions(hypotheses, references)
+    scores = score_captions(hypotheses, references).metrics
     expected, _ = Bleu(4).compute_score(references, {i: [caption] for i, caption in hypotheses.items()}, verbose=0)
     for name, value in zip(BLEU, expected, strict=True):
         # Without any common n-gram, coco-caption's 1e-15 in place of 0 leaves a small figure.
         assert scores[name] == pytest.approx(value, abs=1e-6) or (scores[name] < 1e-70 and value < 1e-3)
 
 
+@steadily
+@given(corpora())
+def test_bleu_is_that_of_nltk(corpus: tuple[dict[int, str], dict[int, list[str]]]) -> None:
+    hypotheses, references = corpus
+    true = [[caption.split() for caption in references[i]] for i in hypotheses]
+    weights = [(1 / n,) * n for n in range(1, 5)]
+    expected = corpus_bleu(true, [caption.split() for caption in hypotheses.values()], weights=weights)
+    scores = score_captions(hypotheses, references).metrics
+    for name, value in zip(BLEU, expected, strict=True):
+        assert scores[name] == pytest.approx(value, rel=1e-12, abs=1e-70)
+
+
 def test_bleu_by_hand() -> None:
-    scores = score_captions({1: "the the the cat sat"}, {1: ["The cat sat down.", "the cat the dog sat down"]})
+    scores = score_captions({1: "the the the cat sat"}, {1: ["The cat sat down.", "the cat the dog sat down"]}).metrics
     # 4 of 5 words (the: 2 at most), 2 of 4 pairs, 1 of 3 triples; nearest length is 4, so no brevity penalty
     assert scores["bleu_1"] == pytest.approx(4 / 5)
     assert scores["bleu_2"] == pytest.approx(math.sqrt(4 / 5 * 2 / 4))
@@ -48,12 +61,12 @@ def test_bleu_by_hand() -> None:
 
 
 def test_short_captions_pay() -> None:
-    scores = score_captions({1: "a red dog"}, {1: ["a red dog sits on grass"]})
+    scores = score_captions({1: "a red dog"}, {1: ["a red dog sits on grass"]}).metrics
     assert scores["bleu_1"] == pytest.approx(math.exp(1 - 6 / 3))
 
 
 def test_rouge_by_hand() -> None:
-    scores = score_captions({1: "a dog runs"}, {1: ["a red dog runs fast"]})
+    scores = score_captions({1: "a dog runs"}, {1: ["a red dog runs fast"]}).metrics
     precision, recall = 3 / 3, 3 / 5
     assert scores["rouge_l"] == pytest.approx((1 + 1.2**2) * precision * recall / (recall + 1.2**2 * precision))
 
@@ -61,10 +74,12 @@ def test_rouge_by_hand() -> None:
 def test_cider_by_hand() -> None:
     """Two pictures without a word in common: every n-gram weighs log 2, so that cosines are those of the counts."""
     references = {1: ["dog runs"], 2: ["cat sits"]}
-    assert score_captions({1: "dog runs", 2: "cat sits"}, references)["cider"] == pytest.approx(10 * (1 + 1) / 4)
+    assert score_captions({1: "dog runs", 2: "cat sits"}, references).metrics["cider"] == pytest.approx(
+        10 * (1 + 1) / 4
+    )
     # "dog": cosine 1/sqrt(2) of words, none of pairs; lengths in pairs differ by one, sigma is 6
     expected = 10 * (math.sqrt(1 / 2) * math.exp(-1 / (2 * 6**2)) / 4 + (1 + 1) / 4) / 2
-    assert score_captions({1: "dog", 2: "cat sits"}, references)["cider"] == pytest.approx(expected)
+    assert score_captions({1: "dog", 2: "cat sits"}, references).metrics["cider"] == pytest.approx(expected)
 
 
 @steadily
@@ -73,13 +88,15 @@ def test_order_changes_no_bit(corpus: tuple[dict[int, str], dict[int, list[str]]
     hypotheses, references = corpus
     ids = chance.sample(sorted(hypotheses), len(hypotheses))
     mixed = {i: chance.sample(references[i], len(references[i])) for i in reversed(ids)}
-    assert score_captions({i: hypotheses[i] for i in ids}, mixed) == score_captions(hypotheses, references)
+    assert (
+        score_captions({i: hypotheses[i] for i in ids}, mixed).metrics == score_captions(hypotheses, references).metrics
+    )
 
 
 @steadily
 @given(corpora())
 def test_bounds(corpus: tuple[dict[int, str], dict[int, list[str]]]) -> None:
-    scores = score_captions(*corpus)
+    scores = score_captions(*corpus).metrics
     assert list(scores) == [*BLEU, "rouge_l", "cider"]
     assert all(type(score) is float for score in scores.values())
     assert all(0 <= scores[name] <= 1 + 1e-9 for name in [*BLEU, "rouge_l"])
@@ -89,12 +106,12 @@ def test_bounds(corpus: tuple[dict[int, str], dict[int, list[str]]]) -> None:
 @steadily
 @given(st.lists(captions(minimum=4), min_size=1, max_size=5))
 def test_a_true_caption_is_perfect(true: list[str]) -> None:
-    scores = score_captions(dict(enumerate(true)), {i: [caption, "a dog"] for i, caption in enumerate(true)})
+    scores = score_captions(dict(enumerate(true)), {i: [caption, "a dog"] for i, caption in enumerate(true)}).metrics
     assert [scores[name] for name in [*BLEU, "rouge_l"]] == pytest.approx([1] * 5)
 
 
 def test_case_and_punctuation_do_not_count() -> None:
-    scores = score_captions({1: "a dog's ball is red"}, {1: ['A "dog\'s" ball,\nis red .']})
+    scores = score_captions({1: "a dog's ball is red"}, {1: ['A "dog\'s" ball,\nis red .']}).metrics
     assert scores["bleu_4"] == pytest.approx(1)
 
 
@@ -102,8 +119,8 @@ def test_empty_captions_score_nothing_and_nobody_warns() -> None:
     references = {1: ["a dog runs"], 2: ["a cat sits", "the cat"]}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert set(score_captions({1: "", 2: " . "}, references).values()) == {0.0}
-        some = score_captions({1: "", 2: "a cat"}, references)
+        assert set(score_captions({1: "", 2: " . "}, references).metrics.values()) == {0.0}
+        some = score_captions({1: "", 2: "a cat"}, references).metrics
     assert 0 < some["bleu_1"] < 1
     assert some["bleu_4"] < 1e-70
 

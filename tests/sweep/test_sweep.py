@@ -79,6 +79,20 @@ def test_a_point_that_fails_is_told_and_the_others_go_on(swept: Path) -> None:
     assert "Traceback" not in printed
 
 
+def test_a_sweep_that_is_running_is_not_started_again(swept: Path) -> None:
+    command = (*SWEEP, "text.vocab_size=41,42")
+    first = subprocess.Popen(
+        command, cwd=swept, env=environment(), stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert first.stdout and "see .dvc" in first.stdout.readline()
+    assert "is running already" in run(swept, *command, status=1)
+    os.killpg(first.pid, signal.SIGINT)  # as Ctrl-C does
+    first.communicate()
+    assert first.returncode == 1
+    (stopped,) = [row for row in rows(swept) if row.info.status == "KILLED"]
+    assert "captioner.sweep" in stopped.data.tags
+
+
 def test_a_preset_is_a_sweep(swept: Path) -> None:
     preset = "# @package _global_\nhydra: {sweeper: {params: {model.attention_dim: '8,16', text.vocab_size: '40'}}}\n"
     (swept / "conf/sweep/mine.yaml").write_text(preset)
@@ -89,7 +103,9 @@ def test_a_preset_is_a_sweep(swept: Path) -> None:
 
 @pytest.mark.parametrize("command", [SWEEP[:3], (*SWEEP[:4], "model.atention_dim=1,2")])
 def test_what_makes_no_sense_is_an_error(swept: Path, command: tuple[str, ...]) -> None:
+    before = {row.info.run_id for row in rows(swept)}
     assert "Traceback" not in run(swept, *command, status=1)
+    assert {row.info.run_id for row in rows(swept)} == before
 
 
 def test_a_sweep_killed_three_times_ends_complete(tmp_path: Path, datasets: Path) -> None:

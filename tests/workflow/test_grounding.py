@@ -33,7 +33,7 @@ def test_shuffled_features_make_the_scores_collapse(tmp_path: Path, datasets: Pa
         seeds = [(0,)] * len(table)
         captions = write_captions(search, vocabulary, features_NxPxC[order_N], seeds, params.decode.batch_size)
         texts = [caption.text for caption in captions]
-        return score_captions(dict(zip(table.image_ids, texts, strict=True)), references)["cider"]
+        return score_captions(dict(zip(table.image_ids, texts, strict=True)), references).metrics["cider"]
 
     own = cider(np.arange(len(table)))
     others = cider(np.roll(np.arange(len(table)), 1))

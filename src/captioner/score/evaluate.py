@@ -50,8 +50,8 @@ def evaluate(
     hypotheses = _read_captions(captions, split, table)
     training = json.loads(history.read_text(encoding="utf-8"))
     scores = score_captions(hypotheses, dict(zip(table.image_ids, table.captions, strict=True)))
-    scores |= _validation_losses(training)
-    metrics = {name: round(value, 6) for name, value in sorted(scores.items())}
+    values = scores.metrics | _validation_losses(training)
+    metrics = {name: round(value, 6) for name, value in sorted(values.items())}
 
     figures = out / "figures"
     shutil.rmtree(figures / "attention", ignore_errors=True)

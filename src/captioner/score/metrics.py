@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from captioner.config import UserError
 from captioner.text.words import ptb_words
 
-_BLEU_WEIGHTS = [(1.0,), (1 / 2,) * 2, (1 / 3,) * 3, (1 / 4,) * 4]
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of N captions, and what each caption contributes to them, in the order of the image ids.
+
+    Attributes:
+        metrics: over all captions: bleu_1 .. bleu_4 without smoothing; rouge_l; and cider as coco-caption computes
+            it, with the document frequencies of these references (10 is its maximum, 1 is usual).
+        image_ids: N.
+        matches_Nx4: runs of 1 to 4 words that a reference has too, each as often as there at most.
+        runs_Nx4: all of them, as nltk counts: at least 1.
+        lengths_N: words of the caption.
+        reference_lengths_N: words of the reference that is nearest in length.
+        rouge_l_N, cider_N: each caption's own.
+    """
+
+    metrics: dict[str, float]
+    image_ids: list[int]
+    matches_Nx4: NDArray[np.int64]
+    runs_Nx4: NDArray[np.int64]
+    lengths_N: NDArray[np.int64]
+    reference_lengths_N: NDArray[np.int64]
+    rouge_l_N: NDArray[np.float64]
+    cider_N: NDArray[np.float64]
 
 
-def score_captions(hypotheses: Mapping[int, str], references: Mapping[int, Sequence[str]]) -> dict[str, float]:
+def score_captions(hypotheses: Mapping[int, str], references: Mapping[int, Sequence[str]]) -> Scores:
     """Scores one caption a picture; the order of pictures and of references changes nothing, not even the last bit.
 
     Args:
         hypotheses: image id to caption, raw.
         references: image id to the true captions, raw, at least one each.
-
-    Returns:
-        bleu_1 .. bleu_4 over the corpus, without smoothing; rouge_l; and cider as coco-caption computes it, with the
-        document frequencies of these references (10 is its maximum, 1 is usual).
 
     Raises:
         UserError: a picture has a caption and no references, or the other way round, or there is nothing to score.
@@ -33,7 +54,11 @@ def score_captions(hypotheses: Mapping[int, str], references: Mapping[int, Seque
     true_words = [sorted(ptb_words(caption) for caption in references[image_id]) for image_id in ids]
     if not any(any(captions) for captions in true_words):
         raise UserError("the reference captions hold no words, so nothing can be scored: check the dataset's captions")
-    return _bleu(words, true_words) | _rouge_and_cider(words, true_words)
+    counts = _bleu_counts(words, true_words)
+    (bleu_4,) = bleu(*(count.sum(axis=0, keepdims=True) for count in counts))
+    rouge_l, rouge_l_N, cider, cider_N = _rouge_and_cider(words, true_words)
+    metrics = {f"bleu_{n}": float(score) for n, score in enumerate(bleu_4, start=1)}
+    return Scores(metrics | {"rouge_l": rouge_l, "cider": cider}, ids, *counts, rouge_l_N, cider_N)
 
 
 def _check_pictures(hypotheses: Mapping[int, str], references: Mapping[int, Sequence[str]]) -> None:
@@ -51,25 +76,48 @@ def _check_pictures(hypotheses: Mapping[int, str], references: Mapping[int, Sequ
             )
 
 
-def _bleu(words: list[list[str]], true_words: list[list[list[str]]]) -> dict[str, float]:
-    from nltk.translate.bleu_score import corpus_bleu  # at the first score: nltk takes seconds to import
+def bleu(
+    matches_Rx4: NDArray[Any], runs_Rx4: NDArray[Any], lengths_R: NDArray[Any], reference_lengths_R: NDArray[Any]
+) -> NDArray[np.float64]:
+    """BLEU-1 to 4 [R, 4] of R corpora, from the sums of what their captions contribute (Papineni et al. 2002).
 
-    scores = corpus_bleu(true_words, words, weights=_BLEU_WEIGHTS, smoothing_function=_unsmoothed)
-    return {f"bleu_{n}": float(score) for n, score in enumerate(scores, start=1)}
+    As nltk's `corpus_bleu` without smoothing; where no run matches it is 0 (nltk: 1e-77).
+    """
+    with np.errstate(divide="ignore"):  # the logarithm of no matches at all
+        logs_Rx4 = np.log(matches_Rx4 / runs_Rx4)
+    brevity_R = np.minimum(1 - reference_lengths_R / np.maximum(lengths_R, 1), 0)
+    scores_Rx4: NDArray[np.float64] = np.exp(brevity_R[:, None] + np.cumsum(logs_Rx4, axis=1) / np.arange(1, 5))
+    return scores_Rx4
 
 
-def _unsmoothed(precisions: list[Fraction], **_: Any) -> list[float]:
-    """What nltk does by itself, without its warning: no common n-gram at all is a score of 0 (of 1e-77, that is)."""
-    return [float(precision) or sys.float_info.min for precision in precisions]
+def _bleu_counts(
+    words: list[list[str]], true_words: list[list[list[str]]]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """matches_Nx4, runs_Nx4, lengths_N and reference_lengths_N."""
+    from nltk.translate.bleu_score import closest_ref_length, modified_precision  # seconds to import
+
+    precisions = [
+        [modified_precision(captions, caption, n) for n in range(1, 5)]
+        for caption, captions in zip(words, true_words, strict=True)
+    ]
+    nearest = [closest_ref_length(captions, len(caption)) for caption, captions in zip(words, true_words, strict=True)]
+    return (
+        np.asarray([[precision.numerator for precision in row] for row in precisions]),
+        np.asarray([[precision.denominator for precision in row] for row in precisions]),
+        np.asarray([len(caption) for caption in words]),
+        np.asarray(nearest),
+    )
 
 
-def _rouge_and_cider(words: list[list[str]], true_words: list[list[list[str]]]) -> dict[str, float]:
+def _rouge_and_cider(
+    words: list[list[str]], true_words: list[list[list[str]]]
+) -> tuple[float, NDArray[np.float64], float, NDArray[np.float64]]:
+    """Both over all captions, and of each."""
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
 
     results = {row: [" ".join(caption)] for row, caption in enumerate(words)}
     truths = {row: [" ".join(caption) for caption in captions] for row, captions in enumerate(true_words)}
-    return {
-        name: float(scorer.compute_score(truths, results)[0])
-        for name, scorer in (("rouge_l", Rouge()), ("cider", Cider()))
-    }
+    rouge_l, rouge_l_N = Rouge().compute_score(truths, results)
+    cider, cider_N = Cider().compute_score(truths, results)
+    return float(rouge_l), np.asarray(rouge_l_N, np.float64), float(cider), np.asarray(cider_N, np.float64)

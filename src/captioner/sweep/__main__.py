@@ -15,7 +15,8 @@ from captioner.compose import in_our_words
 from captioner.config import UserError
 from captioner.sweep.points import point
 from captioner.sweep.results import finish
-from captioner.sweep.start import SWEEPS, Sweep, start
+from captioner.sweep.start import SWEEPS, Sweep, discard, started
+from captioner.track.store import Tracker
 
 HYDRA_SETTINGS = [
     f"hydra.sweep.dir={SWEEPS / 'hydra'}",
@@ -38,10 +39,10 @@ def main() -> None:
         if not {"-m", "--multirun"} & set(given):  # --help, --cfg and their like
             application()
             return
-        sweep = start([word for word in given if not word.startswith("-")])
-        sys.argv += [*HYDRA_SETTINGS, f"hydra.job.name={sweep.name}"]
-        complete = _launch(application, sweep)
-        sys.exit(finish(sweep) or not complete)
+        with started([word for word in given if not word.startswith("-")]) as sweep:
+            sys.argv += [*HYDRA_SETTINGS, f"hydra.job.name={sweep.name}"]
+            complete = _launch(application, sweep)
+            sys.exit(0 if finish(sweep, complete) else 1)
     except UserError as error:
         sys.exit(f"error: {error}")
 
@@ -52,10 +53,12 @@ def _launch(application: Callable[[], None], sweep: Sweep) -> bool:
     try:
         application()
     except HydraException as error:
+        discard(sweep)
         raise UserError(in_our_words(error)) from None
     except KeyboardInterrupt:
         if any("submitit_slurm" in word for word in sys.argv):
             subprocess.run(["scancel", f"--name={sweep.name}"], check=False)
+        Tracker().finish(sweep.parent, "KILLED")
         sys.exit("stopped: the same command goes on with what is missing")
     except Exception as error:
         # Launchers raise what befell a job (killed, out of time, out of memory), each an error of its own.

@@ -58,11 +58,11 @@ def _heat_map(axis: Axes, rows: list[Row], down: str, right: str, objective: str
     grid_DxR = np.full((len(downs), len(rights)), np.nan)
     for place, scores in cells.items():
         grid_DxR[place] = statistics.fmean(scores)
-    image = axis.imshow(grid_DxR, aspect="auto", cmap="viridis")
+    axis.imshow(grid_DxR, aspect="auto", cmap="viridis")
+    middle = (np.nanmin(grid_DxR) + np.nanmax(grid_DxR)) / 2
     for d, r in cells:
-        score = float(grid_DxR[d, r])
-        colour = "black" if image.norm(score) > 0.5 else "white"  # the upper half of viridis is light
-        axis.text(r, d, f"{score:.3f}", ha="center", va="center", color=colour)
+        colour = "black" if grid_DxR[d, r] > middle else "white"  # the upper half of viridis is light
+        axis.text(r, d, f"{grid_DxR[d, r]:.3f}", ha="center", va="center", color=colour)
     axis.set_xticks(range(len(rights)), [str(value) for value in rights])
     axis.set_yticks(range(len(downs)), [str(value) for value in downs])
     axis.set_xlabel(right)

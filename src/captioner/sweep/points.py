@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 from captioner.compose import compose
 from captioner.config import Params, UserError, check_params
-from captioner.sweep.start import DONE, SWEEPS, Sweep
+from captioner.sweep.start import DONE, SWEEPS, Sweep, lock_file
 from captioner.track.copies import clone, dvc, environment_of_copy, git
 from captioner.track.identity import deciding_params, flat, hash_of, identify
 
@@ -86,7 +86,7 @@ def run_point(sweep: Sweep, overrides: list[str]) -> dict[str, Any]:
     params = check_params(yaml.safe_load(text))
     name = f"sweep-{_digest(sweep.commit, sweep.code.patch_hash, text, _stamp(params))[:10]}"
     known = root / DONE / f"{name}.json"
-    with FileLock(_lock(root, name)):
+    with FileLock(lock_file(root, name)):
         if known.exists() and _has_experiment(root, name):
             return json.loads(known.read_text(encoding="utf-8")) | {"overrides": overrides, "computed": False}
         copy = root / SWEEPS / "points" / name
@@ -129,8 +129,8 @@ def _run_stages(sweep: Sweep, copy: Path, params: Params, name: str) -> None:
     for stage, sections in SHARED.items():
         deciding = {key: value for key, value in tree.items() if key.partition(".")[0] in sections}
         key = _digest(stage, sweep.commit, sweep.code.patch_hash, json.dumps(deciding, sort_keys=True), _stamp(params))
-        with FileLock(_lock(root, key)):
-            made = _lock(root, key).with_suffix(".made")
+        with FileLock(lock_file(root, key)):
+            made = lock_file(root, key).with_suffix(".made")
             if not made.exists():
                 _repro(root, copy, name, stage)
                 made.touch()
@@ -142,12 +142,6 @@ def _repro(root: Path, copy: Path, name: str, *stage: str) -> None:
     command = [sys.executable, "-m", "dvc", "repro", *stage]
     if subprocess.run(command, cwd=copy, env=variables, check=False).returncode:
         raise UserError(f"`dvc repro` failed in {copy}")
-
-
-def _lock(root: Path, name: str) -> Path:
-    folder = root / SWEEPS / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{name}.lock"
 
 
 def _has_experiment(root: Path, name: str) -> bool:

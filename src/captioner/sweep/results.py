@@ -51,15 +51,20 @@ class Row:
         return statistics.stdev(scores) if len(scores) > 1 else math.nan
 
 
-def finish(sweep: Sweep) -> int:
+def finish(sweep: Sweep, complete: bool) -> bool:
     """Prints and writes the table and the figures, and logs them to the sweep's run.
 
+    Args:
+        sweep: whose points have answered.
+        complete: whether all of them have.
+
     Returns:
-        The exit status: 1 where a point failed.
+        Whether every point has its scores.
     """
     answers = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(sweep.folder.glob("[0-9]*.json"))]
     points = [answer for answer in answers if "metrics" in answer]
     failed = [answer for answer in answers if "metrics" not in answer]
+    good = complete and not failed
     if points:
         objective = points[0]["params"]["score.objective"]
         rows = sort_rows(rows_of(points), objective)
@@ -69,9 +74,10 @@ def finish(sweep: Sweep) -> int:
         print(verdict(rows, objective))
         paths = _write(sweep.name, cells, verdict(rows, objective), rows, objective)
         _log(sweep, points, rows, objective, paths)
+    Tracker().finish(sweep.parent, "FINISHED" if good else "FAILED")
     for answer in failed:
         print(f"failed: {' '.join(answer['overrides'])}; see {os.path.relpath(answer['log'])}")
-    return 1 if failed else 0
+    return good
 
 
 def rows_of(points: Sequence[dict[str, Any]]) -> list[Row]:
@@ -162,7 +168,6 @@ def _log(sweep: Sweep, points: list[dict[str, Any]], rows: list[Row], objective:
                 tracker.tags(run.info.run_id, {PARENT: sweep.parent})
         tracker.metrics(sweep.parent, [{"epoch": 0, f"best_{objective}": rows[0].mean(objective)}], "epoch")
         tracker.artifacts(sweep.parent, paths)
-        tracker.finish(sweep.parent)
     except refusals() as error:
         told = f"MLflow does not take the sweep's table ({first_line(error)})"
         raise UserError(f"{told}: the same command delivers it") from None

@@ -6,12 +6,16 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from captioner.config import UserError
 from captioner.track.record import CODE, Code, code_of
-from captioner.track.runs import RUN_HASH
+from captioner.track.runs import PARENT, RUN_HASH
 from captioner.track.store import Tracker
 
 SWEEPS = Path(".dvc/tmp/sweeps")
@@ -53,17 +57,30 @@ class Sweep:
         return cls(**json.loads((Path(os.environ[FOLDER]) / "sweep.json").read_text(encoding="utf-8")))
 
 
-def start(overrides: list[str]) -> Sweep:
-    """Keeps code and configuration as they are now, and makes the parent run.
+@contextmanager
+def started(overrides: list[str]) -> Iterator[Sweep]:
+    """A sweep with code and configuration as they are now, and its parent run; it starts no second time meanwhile.
 
     Raises:
-        UserError: this is no repository.
+        UserError: this is no repository, or the sweep is running already.
     """
     # The composition of each point takes the place of params.yaml.
     code = code_of(paths=[path for path in CODE if path != "params.yaml"])
     if not code.commit or not Path("conf/config.yaml").exists():
         raise UserError(f"{Path.cwd()} is not the repository: go to its folder, in git, with conf/ in it")
     name = _name(overrides)
+    lock = FileLock(lock_file(Path.cwd(), name), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"the sweep {name} is running already: wait for it, or stop it") from None
+    try:
+        yield _start(name, code)
+    finally:
+        lock.release()
+
+
+def _start(name: str, code: Code) -> Sweep:
     sweep = Sweep(str(Path.cwd()), name, code.commit, _parent(name))
     shutil.rmtree(sweep.folder, ignore_errors=True)
     sweep.folder.mkdir(parents=True)
@@ -75,6 +92,23 @@ def start(overrides: list[str]) -> Sweep:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(sweep.folder / "conf"), os.environ.get("PYTHONPATH")]))
     _forget_unlogged(Path(sweep.root))
     return sweep
+
+
+def discard(sweep: Sweep) -> None:
+    """For a sweep that Hydra refuses: leaves no run and no files, unless points of earlier times are under the run."""
+    tracker = Tracker()
+    if tracker.find({PARENT: sweep.parent}):
+        tracker.finish(sweep.parent)
+    else:
+        tracker.client.delete_run(sweep.parent)
+    shutil.rmtree(sweep.folder)
+
+
+def lock_file(root: Path, name: str) -> Path:
+    """Of what only one process may do at a time."""
+    folder = root / SWEEPS / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{name}.lock"
 
 
 def _name(overrides: list[str]) -> str:
@@ -98,5 +132,6 @@ def _parent(name: str) -> str:
     """The id of the sweep's run. It is made first, so that no two points race for making the database."""
     tracker = Tracker()
     for run in tracker.find({SWEEP: name}):
+        tracker.client.update_run(run.info.run_id, "RUNNING")
         return str(run.info.run_id)
     return str(tracker.client.create_run(tracker.experiment_id, tags={SWEEP: name}, run_name=name).info.run_id)
