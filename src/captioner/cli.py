@@ -44,6 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--split", help="of the Karpathy-style JSON")
     score.add_argument("--json", action="store_true", help="for programs, with the keys of reports/metrics.json")
     commands.add_parser("verify", help="train the workspace's run again in a clean copy and compare every hash")
+    compare = commands.add_parser("compare", help="whether the second run's captions are better than the first's")
+    compare.add_argument("runs", nargs=2, metavar="RUN", help="an MLflow run id, or a run hash or its beginning")
+    commands.add_parser("leaderboard", help="a table of all runs, also as reports/leaderboard.md")
     reproduce = commands.add_parser("reproduce", help="rebuild a run from its record and compare every hash")
     reproduce.add_argument("run", metavar="RUN", help="an MLflow run id, or a run hash or its beginning")
     return parser
@@ -51,20 +54,29 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(arguments: argparse.Namespace) -> int:
     """Does what the command says; the exit status."""
-    if arguments.command == "caption":
-        from captioner.photos import caption_photos
+    match arguments.command:
+        case "caption":
+            from captioner.photos import caption_photos
 
-        caption_photos(arguments.photos, arguments.n, arguments.figure)
-        return 0
-    if arguments.command == "score":
-        from captioner.judge import score_files
+            caption_photos(arguments.photos, arguments.n, arguments.figure)
+        case "score":
+            from captioner.judge import score_files
 
-        score_files(arguments.captions, arguments.references, arguments.split, arguments.json)
-        return 0
-    from captioner.track import rebuild
+            score_files(arguments.captions, arguments.references, arguments.split, arguments.json)
+        case "compare":
+            from captioner.judge import compare_runs
 
-    equal = rebuild.verify() if arguments.command == "verify" else rebuild.reproduce(arguments.run)
-    return 0 if equal else 1
+            compare_runs(*arguments.runs)
+        case "leaderboard":
+            from captioner.judge import leaderboard
+
+            leaderboard()
+        case _:
+            from captioner.track import rebuild
+
+            equal = rebuild.verify() if arguments.command == "verify" else rebuild.reproduce(arguments.run)
+            return 0 if equal else 1
+    return 0
 
 
 def _at_least_one(text: str) -> int:

@@ -15,6 +15,8 @@ from PIL import Image
 from captioner.config import UserError
 from captioner.data.tables import CaptionTable, write_captions
 from captioner.score.evaluate import evaluate
+from captioner.text.captions import TokenizedCaptions
+from captioner.text.vocabulary import Vocabulary
 
 IDS = [30, 10, 20, 40]
 CAPTIONS = ["a red <b>dog</b> runs", "a blue cat sits there", "two red dogs", ""]
@@ -46,7 +48,15 @@ def room(tmp_path: Path) -> dict[str, Any]:
     weights_FxTxP = np.random.default_rng(0).random((len(words), 6, 9)).astype(np.float32)
     np.save(tmp_path / "attention/weights.npy", weights_FxTxP)
     files = {name: tmp_path / file for name, file in (("captions", "captions.json"), ("attention", "attention"))}
-    common = {"history": tmp_path / "history.json", "prepared": tmp_path / "prepared", "split": "val"}
+    vocabulary = Vocabulary.of_words(["a", "red", "dog", "runs", "blue", "cat", "sits", "there", "two", "dogs"])
+    (tmp_path / "tokens").mkdir()
+    vocabulary.write(tmp_path / "tokens/vocabulary.txt")
+    ids = [vocabulary.encode(caption.split(), 20) for caption in ("a blue cat sits there", "a dog")]
+    lengths = np.asarray([len(row) for row in ids], np.int32)
+    training = TokenizedCaptions(np.concatenate([np.asarray(row, np.int32) for row in ids]), lengths, np.asarray([2]))
+    training.write(tmp_path / "tokens/train")
+    common = {"history": tmp_path / "history.json", "split": "val"}
+    common |= {"prepared": tmp_path / "prepared", "tokens": tmp_path / "tokens"}
     return files | common | {"figure_pictures": 20, "out": tmp_path / "reports"}
 
 
@@ -55,12 +65,17 @@ def written(folder: Path) -> dict[str, bytes]:
 
 
 def test_metrics(room: dict[str, Any]) -> None:
-    metrics = evaluate(**room)
+    logged = evaluate(**room)
     text = (room["out"] / "metrics.json").read_text()
-    assert json.loads(text) == metrics
+    metrics = json.loads(text)
+    intervals = json.loads((room["out"] / "intervals.json").read_text())
+    assert logged == metrics | intervals
     assert text.endswith("}\n")
-    bleu = ["bleu_1", "bleu_2", "bleu_3", "bleu_4"]
-    assert list(metrics) == [*bleu, "cider", "rouge_l", "val_loss", "val_loss_word"]
+    scores = ["bleu_1", "bleu_2", "bleu_3", "bleu_4", "cider", "rouge_l"]
+    written = ["distinct", "mean_length", "novel", "repeating", "unfinished", "vocabulary_used"]
+    assert list(metrics) == sorted([*scores, *written, "val_loss", "val_loss_word"])
+    assert set(intervals) == {f"{name}_{end}" for name in scores for end in ("low", "high")}
+    assert (metrics["distinct"], metrics["novel"]) == (1.0, 0.75)
     assert (metrics["val_loss"], metrics["val_loss_word"]) == (2.123457, 3.0)
     assert 0 < metrics["bleu_4"] < metrics["bleu_1"] < 1
 
@@ -69,7 +84,8 @@ def test_files_are_the_same_each_time_and_none_is_stale(room: dict[str, Any]) ->
     evaluate(**room)
     once = written(room["out"])
     maps = {f"figures/attention/{image_id}.png" for image_id in PICTURED}
-    assert once.keys() == {"metrics.json", "index.html", "figures/loss.png", "figures/captions.png"} | maps
+    files = {"metrics.json", "intervals.json", "each.csv", "index.html", "figures/loss.png", "figures/captions.png"}
+    assert once.keys() == files | maps
     (room["out"] / "figures/attention/99.png").write_bytes(b"of another run")
     evaluate(**room)
     assert written(room["out"]) == once

@@ -14,9 +14,14 @@ from PIL import Image
 
 from captioner.config import UserError
 from captioner.data.tables import CaptionTable, picture_path, read_captions
+from captioner.score.each import write_each
 from captioner.score.figures import attention_maps, caption_sheet, loss_curves
+from captioner.score.habits import habits
+from captioner.score.intervals import intervals
 from captioner.score.metrics import score_captions
 from captioner.score.page import Shown, page
+from captioner.text.captions import TokenizedCaptions
+from captioner.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -28,20 +33,30 @@ class Attention:
 
 
 def evaluate(
-    captions: Path, attention: Path, history: Path, prepared: Path, split: str, figure_pictures: int, out: Path
+    captions: Path,
+    attention: Path,
+    history: Path,
+    prepared: Path,
+    tokens: Path,
+    split: str,
+    figure_pictures: int,
+    out: Path,
 ) -> dict[str, float]:
-    """Scores `captions` and writes `metrics.json`, `index.html` and `figures/` (loss, captions, attention) under `out`.
+    """Scores `captions` and writes under `out` `metrics.json`, `intervals.json` (the 95 % interval of each score),
+    `each.csv` (what each caption contributes), `index.html` and `figures/` (loss, captions, attention).
 
     Args:
         captions: COCO's results format, one caption for each picture of the split.
         attention: a folder with captions.json (F of image_id and words) and weights.npy [F, T, P].
         history: the training history; `best_epoch` is the epoch whose weights were kept.
         prepared: the folder with the `captions` and `pictures` of the splits.
+        tokens: the folder with the vocabulary and the training captions' ids.
         figure_pictures: pictures on the sheet, on the page and in the attention maps, spread evenly over those at hand.
 
     Returns:
-        What `metrics.json` holds, rounded to 6 digits: bleu_1 .. bleu_4, rouge_l, cider, and of the kept epoch val_loss
-        (nats a token) and val_loss_word (nats a word).
+        What `metrics.json` holds, rounded to 6 digits: bleu_1 .. bleu_4, rouge_l, cider, what `habits` says, and of the
+        kept epoch val_loss (nats a token) and val_loss_word (nats a word); and what `intervals.json` holds: bleu_4_low,
+        bleu_4_high and so on.
 
     Raises:
         UserError: the captions are not those of this split.
@@ -50,18 +65,27 @@ def evaluate(
     hypotheses = _read_captions(captions, split, table)
     training = json.loads(history.read_text(encoding="utf-8"))
     scores = score_captions(hypotheses, dict(zip(table.image_ids, table.captions, strict=True)))
-    values = scores.metrics | _validation_losses(training)
-    metrics = {name: round(value, 6) for name, value in sorted(values.items())}
+    vocabulary, known = Vocabulary.read(tokens / "vocabulary.txt"), TokenizedCaptions.read(tokens / "train")
+    written = habits(hypotheses.values(), vocabulary, known)
+    metrics = _rounded(scores.metrics | written | _validation_losses(training))
+    ranges = intervals(scores)
+    ends = _rounded({f"{name}_{end}": value for name in ranges for end, value in ranges[name]._asdict().items()})
 
     figures = out / "figures"
     shutil.rmtree(figures / "attention", ignore_errors=True)
     (figures / "attention").mkdir(parents=True)
     shown = _draw_pictures(table, hypotheses, _read_attention(attention), prepared, split, figure_pictures, figures)
     loss_curves(training, figures / "loss.png")
-    html = page(metrics, split, len(hypotheses), figures / "loss.png", shown)
+    html = page(metrics | ends, split, len(hypotheses), figures / "loss.png", shown)
     (out / "index.html").write_text(html, encoding="utf-8")
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    return metrics
+    for name, values in (("metrics", metrics), ("intervals", ends)):
+        (out / f"{name}.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    (out / "each.csv").write_text(write_each(scores, hypotheses), encoding="utf-8")
+    return metrics | ends
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in sorted(values.items())}
 
 
 def _draw_pictures(

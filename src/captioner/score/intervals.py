@@ -7,6 +7,8 @@ all references.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,13 +19,20 @@ DRAWS = 1000
 INSIDE = (2.5, 97.5)  # percentiles: 95 % of the draws lie between
 
 
-def intervals(scores: Scores) -> dict[str, tuple[float, float]]:
-    """The 95 % interval of each metric."""
+class Interval(NamedTuple):
+    """Where 95 % of the draws lie."""
+
+    low: float
+    high: float
+
+
+def intervals(scores: Scores) -> dict[str, Interval]:
+    """The interval of each metric."""
     return {name: _interval(values_R) for name, values_R in _drawn(scores).items()}
 
 
-def differences(one: Scores, other: Scores) -> dict[str, tuple[float, tuple[float, float]]]:
-    """How much more ``other`` has of each metric, and the 95 % interval of that: the same pictures drawn for both.
+def differences(one: Scores, other: Scores) -> dict[str, tuple[float, Interval]]:
+    """How much more ``other`` has of each metric, and the interval of that: the same pictures are drawn for both.
 
     Raises:
         UserError: they are not of the same pictures.
@@ -36,9 +45,9 @@ def differences(one: Scores, other: Scores) -> dict[str, tuple[float, tuple[floa
     }
 
 
-def _interval(values_R: NDArray[np.float64]) -> tuple[float, float]:
+def _interval(values_R: NDArray[np.float64]) -> Interval:
     low, high = np.percentile(values_R, INSIDE)
-    return float(low), float(high)
+    return Interval(float(low), float(high))
 
 
 def _drawn(scores: Scores) -> dict[str, NDArray[np.float64]]:

@@ -37,6 +37,15 @@ class Scores:
     rouge_l_N: NDArray[np.float64]
     cider_N: NDArray[np.float64]
 
+    @classmethod
+    def of_counts(cls, image_ids: list[int], *counts_and_scores: NDArray[Any]) -> Scores:
+        """From what each caption contributes, in the order of the attributes."""
+        *counts, rouge_l_N, cider_N = counts_and_scores
+        (bleu_4,) = bleu(*(count.sum(axis=0, keepdims=True) for count in counts))
+        metrics = {f"bleu_{n}": float(score) for n, score in enumerate(bleu_4, start=1)}
+        metrics |= {"rouge_l": float(np.mean(rouge_l_N)), "cider": float(np.mean(cider_N))}
+        return cls(metrics, image_ids, *counts_and_scores)
+
 
 def score_captions(hypotheses: Mapping[int, str], references: Mapping[int, Sequence[str]]) -> Scores:
     """Scores one caption a picture; the order of pictures and of references changes nothing, not even the last bit.
@@ -54,11 +63,7 @@ def score_captions(hypotheses: Mapping[int, str], references: Mapping[int, Seque
     true_words = [sorted(ptb_words(caption) for caption in references[image_id]) for image_id in ids]
     if not any(any(captions) for captions in true_words):
         raise UserError("the reference captions hold no words, so nothing can be scored: check the dataset's captions")
-    counts = _bleu_counts(words, true_words)
-    (bleu_4,) = bleu(*(count.sum(axis=0, keepdims=True) for count in counts))
-    rouge_l, rouge_l_N, cider, cider_N = _rouge_and_cider(words, true_words)
-    metrics = {f"bleu_{n}": float(score) for n, score in enumerate(bleu_4, start=1)}
-    return Scores(metrics | {"rouge_l": rouge_l, "cider": cider}, ids, *counts, rouge_l_N, cider_N)
+    return Scores.of_counts(ids, *_bleu_counts(words, true_words), *_rouge_and_cider(words, true_words))
 
 
 def _check_pictures(hypotheses: Mapping[int, str], references: Mapping[int, Sequence[str]]) -> None:
@@ -111,13 +116,13 @@ def _bleu_counts(
 
 def _rouge_and_cider(
     words: list[list[str]], true_words: list[list[list[str]]]
-) -> tuple[float, NDArray[np.float64], float, NDArray[np.float64]]:
-    """Both over all captions, and of each."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """rouge_l_N and cider_N; over all captions both are means of these."""
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
 
     results = {row: [" ".join(caption)] for row, caption in enumerate(words)}
     truths = {row: [" ".join(caption) for caption in captions] for row, captions in enumerate(true_words)}
-    rouge_l, rouge_l_N = Rouge().compute_score(truths, results)
-    cider, cider_N = Cider().compute_score(truths, results)
-    return float(rouge_l), np.asarray(rouge_l_N, np.float64), float(cider), np.asarray(cider_N, np.float64)
+    _, rouge_l_N = Rouge().compute_score(truths, results)
+    _, cider_N = Cider().compute_score(truths, results)
+    return np.asarray(rouge_l_N, np.float64), np.asarray(cider_N, np.float64)

@@ -36,6 +36,12 @@ _METRICS = {
     "bleu_4": ("BLEU-4", "… and runs of four: the usual figure"),
     "rouge_l": ("ROUGE-L", "longest common subsequence with the true captions"),
     "cider": ("CIDEr", "agreement with the true captions, telling words count more; 10 at most"),
+    "distinct": ("Distinct", "share of the captions that differ from each other"),
+    "novel": ("Novel", "share that is not among the training captions"),
+    "unfinished": ("Unfinished", "share that ends in the middle, as “a man with a”"),
+    "repeating": ("Repeating", "share that says one to four words twice in a row"),
+    "vocabulary_used": ("Vocabulary used", "share of the vocabulary’s words that occur"),
+    "mean_length": ("Mean length", "words a caption"),
     "val_loss": ("Loss a token", "validation loss of the epoch that was kept, nats a token"),
     "val_loss_word": ("Loss a word", "the same in nats a word"),
 }
@@ -53,13 +59,13 @@ h2 { font-size: 1.25rem; margin: 2.5rem 0 .75rem; }
 h3 { font-size: 1.05rem; line-height: 1.35; margin: 0 0 .5rem; overflow-wrap: anywhere; }
 p { color: var(--soft); margin: .25rem 0 1rem; }
 img { display: block; max-width: 100%; height: auto; border-radius: 4px; }
-table { border-collapse: collapse; width: 100%; max-width: 44rem; }
+table { border-collapse: collapse; width: 100%; max-width: 56rem; }
 caption { text-align: left; color: var(--soft); padding-bottom: .5rem; }
 th, td { text-align: left; vertical-align: top; font-weight: 400; padding: .35rem .75rem .35rem 0;
   border-bottom: 1px solid var(--line); }
 thead th { color: var(--soft); font-size: .875rem; }
 tbody th { font-weight: 600; white-space: nowrap; }
-td.value { font-variant-numeric: tabular-nums; }
+td.value { white-space: nowrap; font-variant-numeric: tabular-nums; }
 td.about { color: var(--soft); }
 .plot { background: #fff; padding: .5rem; border: 1px solid var(--line); border-radius: 8px; max-width: 52rem; }
 article { display: grid; grid-template-columns: 14rem 1fr; gap: .5rem 1.5rem; background: var(--card); padding: 1rem;
@@ -79,7 +85,7 @@ def page(metrics: dict[str, float], split: str, captions: int, loss: Path, shown
     """The page as HTML, its pictures embedded.
 
     Args:
-        metrics: as in `metrics.json`.
+        metrics: as in `metrics.json` and `intervals.json`.
         split: the split that was captioned.
         captions: the number of captions that were scored.
         loss: the PNG file of the loss curves.
@@ -121,16 +127,22 @@ def page(metrics: dict[str, float], split: str, captions: int, loss: Path, shown
 
 def _score_table(metrics: dict[str, float]) -> str:
     rows = "\n".join(
-        f'<tr><th scope="row">{name}</th><td class="value">{metrics[key]:.4f}</td><td class="about">{about}</td></tr>'
+        f'<tr><th scope="row">{name}</th><td class="value">{metrics[key]:.4f}</td>'
+        f'<td class="value">{_interval(metrics, key)}</td><td class="about">{about}</td></tr>'
         for key, (name, about) in _METRICS.items()
     )
     return f"""<table>
 <caption>BLEU and ROUGE-L are fractions: 1 is perfect. For the losses, less is better.</caption>
-<thead><tr><th scope="col">Measure</th><th scope="col">Value</th><th scope="col">What it says</th></tr></thead>
+<thead><tr><th scope="col">Measure</th><th scope="col">Value</th><th scope="col">95 % interval</th>
+<th scope="col">What it says</th></tr></thead>
 <tbody>
 {rows}
 </tbody>
 </table>"""
+
+
+def _interval(metrics: dict[str, float], key: str) -> str:
+    return f"{metrics[key + '_low']:.4f} to {metrics[key + '_high']:.4f}" if key + "_low" in metrics else ""
 
 
 def _article(shown: Shown, *, unfolded: bool) -> str:

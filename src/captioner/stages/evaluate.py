@@ -2,7 +2,7 @@
 
 from captioner.config import Params
 from captioner.score.evaluate import evaluate
-from captioner.stages import MODEL, PREPARED, RECORDED, REPORTS, stage
+from captioner.stages import MODEL, PREPARED, RECORDED, REPORTS, TOKENS, stage
 from captioner.track.runs import record_scores
 
 
@@ -13,6 +13,7 @@ def main(params: Params) -> None:
         attention=REPORTS / "attention",
         history=MODEL / "history.json",
         prepared=PREPARED,
+        tokens=TOKENS,
         split=params.decode.split,
         figure_pictures=params.score.figure_pictures,
         out=REPORTS,

@@ -19,7 +19,7 @@ from captioner.config import UserError, check_params, read_params, repository
 from captioner.track.copies import clone, dvc, environment_of_copy
 from captioner.track.identity import LOCK, code_hashes, deciding_params, differences, flat, hash_of, identify
 from captioner.track.record import Code, code_of, environment, output_hashes
-from captioner.track.runs import COMMIT, HASH, OF_RUN, PARAMS, PATCH, RUN_HASH
+from captioner.track.runs import COMMIT, HASH, OF_RUN, PARAMS, PATCH, RUN_HASH, find_run
 from captioner.track.store import Tracker
 
 # What is made before training: a DVC remote may have it.
@@ -83,7 +83,7 @@ def reproduce(name: str) -> bool:
         UserError: there is no such run, or its record contradicts itself, or its commit is gone.
     """
     tracker = Tracker()
-    run = _find(tracker, name)
+    run = find_run(tracker, name)
     run_id, tags = run.info.run_id, run.data.tags
     print(f"run {tags.get(RUN_HASH, tags.get(OF_RUN, ''))[:12]} ({run.info.run_name}), commit {tags[COMMIT][:12]}")
     identity = _read_json(tracker, run_id, "identity.json")
@@ -121,20 +121,6 @@ def compare(recorded: Record, rebuilt: Record) -> bool:
 def _in_order(hashes: dict[str, str]) -> list[str]:
     stages = ("prepare", "tokenize-adapt", "train", "sample", "evaluate")
     return sorted(hashes, key=lambda name: (stages.index(name.partition(".")[0]), name))
-
-
-def _find(tracker: Tracker, name: str) -> Any:
-    if not name.isalnum():
-        raise UserError(f"{name} is neither a run id nor a run hash: take one from `mlflow ui`")
-    runs = tracker.find({RUN_HASH: f"{name}%"}, like=True)
-    if not runs:
-        runs = [run for run in tracker.find({COMMIT: "%"}, like=True) if run.info.run_id == name]
-    if len(runs) == 1:
-        return runs[0]
-    if not runs:
-        raise UserError(f"{name} is no run of {tracker.client.tracking_uri}: take an id or a run hash from `mlflow ui`")
-    hashes = ", ".join(run.data.tags[RUN_HASH][:12] for run in runs)
-    raise UserError(f"{name} is the beginning of several runs ({hashes}): give more of it")
 
 
 def _read_json(tracker: Tracker, run_id: str, name: str) -> dict[str, Any]:

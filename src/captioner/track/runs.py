@@ -9,15 +9,19 @@ import hashlib
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from captioner.config import Params, UserError
 from captioner.track.identity import LOCK, hash_of, identify
 from captioner.track.record import code_of, environment, output_hashes
 from captioner.track.store import Tracker, first_line, refusals
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 RUN_HASH = "captioner.run_hash"
 OF_RUN = "captioner.of_run"  # on a child: the run hash of its parent
@@ -25,6 +29,8 @@ DECODING = "captioner.decoding"
 PATCH = "captioner.patch"
 COMMIT = "mlflow.source.git.commit"
 PARENT = "mlflow.parentRunId"
+DEVICE = "captioner.device"
+SECONDS = "captioner.train_seconds"  # only where the training was logged as it went on
 HASH = "hash."  # with the name of an output: its hash
 
 MODEL = Path("models/captioner")
@@ -44,6 +50,7 @@ class Training:
         self.params = params
         self.identity = identify(params)
         self.hash = hash_of(self.identity)
+        self._began = time.monotonic()
         # None: nothing is to be logged.
         self._run_id: str | None = None
 
@@ -68,6 +75,7 @@ class Training:
             if self._run_id:
                 if status == "FINISHED":
                     _log_model(self._tracker, self._run_id)
+                    self._tracker.tags(self._run_id, {SECONDS: f"{time.monotonic() - self._began:.0f}"})
                 self._tracker.finish(self._run_id, status)
 
     @contextmanager
@@ -124,10 +132,33 @@ def _record(tracker: Tracker, params: Params, metrics: dict[str, float]) -> None
     if run.data.tags[DECODING] != _decoding_hash(params):
         run_id = _child(tracker, params, identity, run_id)
     tracker.metrics(run_id, [{"step": 0, **metrics}], "step")
-    names = ("captions.json", "metrics.json", "index.html", "figures")
+    names = ("captions.json", "metrics.json", "intervals.json", "each.csv", "index.html", "figures")
     tracker.artifacts(run_id, [LOCK, *(REPORTS / name for name in names)])
     tracker.tags(run_id, {HASH + name: value for name, value in output_hashes().items()})
     tracker.finish(run_id)
+
+
+def find_run(tracker: Tracker, name: str) -> Run:
+    """The row that a user means.
+
+    Args:
+        tracker: the store.
+        name: an MLflow run id, or a run hash or any unique beginning of one.
+
+    Raises:
+        UserError: there is none, or there are several.
+    """
+    if not name.isalnum():
+        raise UserError(f"{name} is neither a run id nor a run hash: take one from `mlflow ui`")
+    runs = tracker.find({RUN_HASH: f"{name}%"}, like=True)
+    if not runs:
+        runs = [run for run in tracker.find({COMMIT: "%"}, like=True) if run.info.run_id == name]
+    if len(runs) == 1:
+        return runs[0]
+    if not runs:
+        raise UserError(f"{name} is no run of {tracker.client.tracking_uri}: take an id or a run hash from `mlflow ui`")
+    hashes = ", ".join(run.data.tags[RUN_HASH][:12] for run in runs)
+    raise UserError(f"{name} is the beginning of several runs ({hashes}): give more of it")
 
 
 def _new_row(tracker: Tracker, params: Params, identity: dict[str, Any]) -> str | None:
@@ -161,6 +192,7 @@ def _log_origin(tracker: Tracker, run_id: str, identity: dict[str, Any], command
     code, machine = code_of(), environment()
     tags = {"captioner.dirty": str(bool(code.patch)).lower(), "captioner.reproduce": command}
     tags |= {COMMIT: code.commit, "captioner.environment": hash_of(machine)[:12]}
+    tags[DEVICE] = machine["gpu"] or machine["cpu"].partition(",")[0]
     if code.patch:
         tracker.file(run_id, "patch.diff", code.patch)
         tags[PATCH] = code.patch_hash
