@@ -127,9 +127,12 @@ def test_page(room: dict[str, Any]) -> None:
     assert not outline.open
     assert ("html", {"lang": "en"}) in outline.tags
     images = [attributes for tag, attributes in outline.tags if tag == "img"]
-    assert len(images) == 1 + 2 * len(PICTURED)
+    assert len(images) == 1 + len(PICTURED)
     assert all(image["alt"] and str(image["src"]).startswith("data:image/") for image in images)
-    assert not re.search(r"https?://|<script|url\(", html)
+    assert not re.search(r"https?://|<script \w|url\(", html)
+    words = [str(attributes["aria-label"]) for tag, attributes in outline.tags if tag == "button"]
+    assert len(words) == len(" ".join(CAPTIONS[IDS.index(i)] for i in PICTURED).split())
+    assert all(re.fullmatch(r"\S+: (upper|middle|lower) (left|centre|right)", word) for word in words)
     assert f"{metrics['bleu_4']:.4f}" in html
     assert "a red &lt;b&gt;dog&lt;/b&gt; runs" in html
     assert "Dogs &amp; cats run." in html

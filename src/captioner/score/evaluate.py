@@ -74,7 +74,9 @@ def evaluate(
     figures = out / "figures"
     shutil.rmtree(figures / "attention", ignore_errors=True)
     (figures / "attention").mkdir(parents=True)
-    shown = _draw_pictures(table, hypotheses, _read_attention(attention), prepared, split, figure_pictures, figures)
+    cider = dict(zip(scores.image_ids, scores.cider_N.tolist(), strict=True))
+    attended = _read_attention(attention)
+    shown = _draw_pictures(table, hypotheses, cider, attended, prepared, split, figure_pictures, figures)
     loss_curves(training, figures / "loss.png")
     html = page(metrics | ends, split, len(hypotheses), figures / "loss.png", shown)
     (out / "index.html").write_text(html, encoding="utf-8")
@@ -91,6 +93,7 @@ def _rounded(values: dict[str, float]) -> dict[str, float]:
 def _draw_pictures(
     table: CaptionTable,
     hypotheses: dict[int, str],
+    cider: dict[int, float],
     attention: dict[int, Attention],
     prepared: Path,
     split: str,
@@ -104,8 +107,10 @@ def _draw_pictures(
     for image_id, path in _spread([(image_id, path) for image_id, path in paths.items() if path], count):
         picture_SxSx3 = np.asarray(Image.open(path).convert("RGB"))
         maps = figures / "attention" / f"{image_id}.png"
-        attention_maps(picture_SxSx3, attention[image_id].words, attention[image_id].weights_TxP, maps)
-        shown.append(Shown(image_id, picture_SxSx3, hypotheses[image_id], references[image_id], maps))
+        words, weights_TxP = attention[image_id].words, attention[image_id].weights_TxP
+        attention_maps(picture_SxSx3, words, weights_TxP, maps)
+        captions = hypotheses[image_id], references[image_id]
+        shown.append(Shown(image_id, picture_SxSx3, *captions, cider[image_id], words, weights_TxP))
     sheet = [(picture.picture_SxSx3, picture.caption, picture.references) for picture in shown]
     caption_sheet(sheet, figures / "captions.png")
     return shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -19,13 +20,18 @@ from captioner.score.figures import closed_up
 
 @dataclass(frozen=True)
 class Shown:
-    """A picture of the page as the CNN saw it, its generated and true captions, and the file of its attention maps."""
+    """A picture of the page as the CNN saw it, its generated and true captions and the caption's CIDEr.
+
+    For each of the T words: where the network looked, as weights over P = side * side positions.
+    """
 
     image_id: int
     picture_SxSx3: NDArray[np.uint8]
     caption: str
     references: Sequence[str]
-    maps: Path
+    score: float
+    words: Sequence[str]
+    weights_TxP: NDArray[np.float32]
 
 
 # metric: its name for people, and what it says
@@ -46,39 +52,7 @@ _METRICS = {
     "val_loss_word": ("Loss a word", "the same in nats a word"),
 }
 
-_STYLE = """
-:root { color-scheme: light dark; --paper: #fff; --ink: #1b1f24; --soft: #57606a; --line: #d8dee4; --card: #f6f8fa; }
-@media (prefers-color-scheme: dark) {
-  :root { --paper: #14171b; --ink: #e6e9ed; --soft: #9aa4af; --line: #30363d; --card: #1c2127; }
-}
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 72rem; padding: 1.5rem 1rem 4rem; background: var(--paper); color: var(--ink);
-  font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-h1 { font-size: 1.7rem; margin: 0; }
-h2 { font-size: 1.25rem; margin: 2.5rem 0 .75rem; }
-h3 { font-size: 1.05rem; line-height: 1.35; margin: 0 0 .5rem; overflow-wrap: anywhere; }
-p { color: var(--soft); margin: .25rem 0 1rem; }
-img { display: block; max-width: 100%; height: auto; border-radius: 4px; }
-table { border-collapse: collapse; width: 100%; max-width: 56rem; }
-caption { text-align: left; color: var(--soft); padding-bottom: .5rem; }
-th, td { text-align: left; vertical-align: top; font-weight: 400; padding: .35rem .75rem .35rem 0;
-  border-bottom: 1px solid var(--line); }
-thead th { color: var(--soft); font-size: .875rem; }
-tbody th { font-weight: 600; white-space: nowrap; }
-td.value { white-space: nowrap; font-variant-numeric: tabular-nums; }
-td.about { color: var(--soft); }
-.plot { background: #fff; padding: .5rem; border: 1px solid var(--line); border-radius: 8px; max-width: 52rem; }
-article { display: grid; grid-template-columns: 14rem 1fr; gap: .5rem 1.5rem; background: var(--card); padding: 1rem;
-  border: 1px solid var(--line); border-radius: 8px; margin-bottom: 1rem; }
-article > img { width: 100%; }
-article ul { margin: 0; padding-left: 1.1rem; color: var(--soft); font-size: .9375rem; }
-details { grid-column: 1 / -1; }
-summary { cursor: pointer; padding: .35rem 0; }
-.maps { overflow-x: auto; background: #fff; padding: .5rem; border-radius: 4px; }
-.maps img { min-width: 40rem; }
-:focus-visible { outline: 2px solid #2f6fa7; outline-offset: 2px; }
-@media (max-width: 40rem) { article { grid-template-columns: 1fr; } }
-"""
+_STYLE, _SCRIPT = ((Path(__file__).parent / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
 
 
 def page(metrics: dict[str, float], split: str, captions: int, loss: Path, shown: Sequence[Shown]) -> str:
@@ -116,10 +90,17 @@ def page(metrics: dict[str, float], split: str, captions: int, loss: Path, shown
 </section>
 <section>
 <h2>Captions</h2>
-<p>What the model wrote about {len(shown)} of the pictures; below it, the true captions.</p>
-{"".join(_article(picture, unfolded=picture is shown[0]) for picture in shown)}
+<p>What the model wrote about {len(shown)} of the pictures. Point at a word, tap it, or move to it with the keyboard:
+the picture goes dark where the model did not look.</p>
+<p><label>Order <select id="order"><option value="spread">spread over the split</option>
+<option value="best">best first</option><option value="worst">worst first</option>
+<option value="random">random</option></select></label></p>
+<div id="gallery">
+{"".join(map(_article, shown))}
+</div>
 </section>
 </main>
+<script>{_SCRIPT}</script>
 </body>
 </html>
 """
@@ -145,24 +126,41 @@ def _interval(metrics: dict[str, float], key: str) -> str:
     return f"{metrics[key + '_low']:.4f} to {metrics[key + '_high']:.4f}" if key + "_low" in metrics else ""
 
 
-def _article(shown: Shown, *, unfolded: bool) -> str:
+def _article(shown: Shown) -> str:
     caption = escape(closed_up(shown.caption) or "(no words)")
     references = "".join(f"<li>{escape(closed_up(reference))}</li>" for reference in shown.references)
-    maps = np.asarray(Image.open(shown.maps).convert("RGB"))
-    return f"""<article id="picture-{shown.image_id}">
+    side = math.isqrt(shown.weights_TxP.shape[1])
+    words = "".join(
+        f'<button type="button" aria-pressed="false" aria-label="{word}: {_place(weights_P)}">{word}</button>'
+        for word, weights_P in zip(map(escape, shown.words), shown.weights_TxP, strict=True)
+    )
+    data = f'data-score="{shown.score:.6f}" data-attention="{_bytes(shown.weights_TxP)}"'
+    return f"""<article id="picture-{shown.image_id}" {data}>
+<div class="view">
 <img src="{_jpeg_uri(shown.picture_SxSx3)}" alt="Picture {shown.image_id}: {caption}">
+<canvas width="{side}" height="{side}" aria-hidden="true"></canvas>
+</div>
 <div>
 <h3>{caption}</h3>
+<div class="words" role="group" aria-label="Where it looked, word by word">{words}</div>
+<p class="score">CIDEr {shown.score:.2f}; true captions:</p>
 <ul>{references}</ul>
 </div>
-<details{" open" if unfolded else ""}>
-<summary>Where it looked, word by word</summary>
-<div class="maps" tabindex="0" role="group" aria-label="Attention maps, scrollable">
-<img src="{_jpeg_uri(maps)}" alt="Attention maps of picture {shown.image_id}, one for each word of: {caption}">
-</div>
-</details>
 </article>
 """
+
+
+def _place(weights_P: NDArray[Any]) -> str:
+    """Where most of the attention is, in words."""
+    side = math.isqrt(len(weights_P))
+    row, column = divmod(int(weights_P.argmax()), side)
+    return f"{('upper', 'middle', 'lower')[3 * row // side]} {('left', 'centre', 'right')[3 * column // side]}"
+
+
+def _bytes(weights_TxP: NDArray[Any]) -> str:
+    """A byte for each weight, 255 for the largest of each word, in base64."""
+    share_TxP = weights_TxP / np.maximum(weights_TxP.max(axis=1, keepdims=True), 1e-9)
+    return base64.b64encode((255 * share_TxP).round().astype(np.uint8).tobytes()).decode()
 
 
 def _png_uri(path: Path) -> str:
