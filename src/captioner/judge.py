@@ -88,16 +88,17 @@ def _scores_of(tracker: Tracker, run: Run) -> Scores:
 
 
 def leaderboard() -> None:
-    """Writes a Markdown table of all runs with scores, the best BLEU-4 first, and prints it."""
+    """Writes a Markdown table of all runs with scores, for each dataset the best BLEU-4 first, and prints it."""
     tracker = Tracker()
     rows = [run for tag in (RUN_HASH, OF_RUN) for run in tracker.find({tag: "%"}, like=True)]
-    rows = sorted((run for run in rows if "bleu_4" in run.data.metrics), key=lambda run: -run.data.metrics["bleu_4"])
+    rows = [run for run in rows if "bleu_4" in run.data.metrics]
+    rows.sort(key=lambda run: (_dataset(run), -run.data.metrics["bleu_4"]))
     if not rows:
         raise UserError(f"{tracker.client.tracking_uri} holds no run with scores: `dvc repro` makes one")
     columns: dict[str, Callable[[Run], str]] = {
         "run": lambda run: f"`{(run.data.tags.get(RUN_HASH) or run.data.tags[OF_RUN])[:12]}`",
         "commit": lambda run: run.data.tags.get(COMMIT, "")[:7],
-        "dataset": lambda run: run.data.params.get("data.name", ""),
+        "dataset": _dataset,
         "parameters that differ": lambda run: ", ".join(
             f"{key}={run.data.params[key]}" for key in _differing(rows) if key in run.data.params
         ),
@@ -113,9 +114,14 @@ def leaderboard() -> None:
     print(text, f"\nwritten: {LEADERBOARD}", sep="")
 
 
+def _dataset(run: Run) -> str:
+    """Its name, and the split that was captioned."""
+    return " ".join(run.data.params.get(key, "") for key in ("data.name", "decode.split"))
+
+
 def _differing(rows: list[Run]) -> list[str]:
     """The parameters that are not the same in all rows; the dataset has a column of its own."""
-    keys = sorted({key for run in rows for key in run.data.params} - {"data.name", *SILENT})
+    keys = sorted({key for run in rows for key in run.data.params} - {"data.name", "decode.split", *SILENT})
     return [key for key in keys if len({run.data.params.get(key) for run in rows}) > 1]
 
 

@@ -84,8 +84,9 @@ def test_files_are_the_same_each_time_and_none_is_stale(room: dict[str, Any]) ->
     evaluate(**room)
     once = written(room["out"])
     maps = {f"figures/attention/{image_id}.png" for image_id in PICTURED}
-    files = {"metrics.json", "intervals.json", "each.csv", "index.html", "figures/loss.png", "figures/captions.png"}
-    assert once.keys() == files | maps
+    tables = {"metrics.json", "intervals.json", "each.csv", "losses.csv"}
+    assert once.keys() == tables | {"index.html", "figures/loss.png", "figures/captions.png"} | maps
+    assert once["losses.csv"].decode().splitlines()[:2] == ["epoch,loss,val_loss", "1,2.0,1.12345678"]
     (room["out"] / "figures/attention/99.png").write_bytes(b"of another run")
     evaluate(**room)
     assert written(room["out"]) == once

@@ -36,7 +36,7 @@ def test_the_leaderboard(repo: Path) -> None:
     assert text in printed
     scores = json.loads((repo / "reports/metrics.json").read_text())
     (line,) = [line for line in text.splitlines() if f"`{run_hash(repo)[:12]}`" in line and "greedy" not in line]
-    assert "| shapes |" in line
+    assert "| shapes val |" in line
     assert f"| {scores['bleu_4']:.4f} ± " in line
     assert re.search(r"\| \d+ s \|", line)
 

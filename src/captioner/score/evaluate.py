@@ -43,7 +43,8 @@ def evaluate(
     out: Path,
 ) -> dict[str, float]:
     """Scores `captions` and writes under `out` `metrics.json`, `intervals.json` (the 95 % interval of each score),
-    `each.csv` (what each caption contributes), `index.html` and `figures/` (loss, captions, attention).
+    `each.csv` (what each caption contributes), `losses.csv` (by epoch, for `dvc plots`), `index.html` and `figures/`
+    (loss, captions, attention).
 
     Args:
         captions: COCO's results format, one caption for each picture of the split.
@@ -83,11 +84,18 @@ def evaluate(
     for name, values in (("metrics", metrics), ("intervals", ends)):
         (out / f"{name}.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     (out / "each.csv").write_text(write_each(scores, hypotheses), encoding="utf-8")
+    (out / "losses.csv").write_text(_losses(training), encoding="utf-8")
     return metrics | ends
 
 
 def _rounded(values: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 6) for name, value in sorted(values.items())}
+
+
+def _losses(history: dict[str, Any]) -> str:
+    columns = ("epoch", "loss", "val_loss")
+    lines = [columns, *([str(entry[column]) for column in columns] for entry in history["epochs"])]
+    return "".join(",".join(line) + "\n" for line in lines)
 
 
 def _draw_pictures(
