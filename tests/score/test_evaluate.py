@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -138,6 +139,43 @@ def test_page(room: dict[str, Any]) -> None:
     assert "a red &lt;b&gt;dog&lt;/b&gt; runs" in html
     assert "Dogs &amp; cats run." in html
     assert [tag for tag, _ in outline.tags if tag in ("h1", "h2", "h3")] == ["h1"] + ["h2"] * 3 + ["h3"] * len(PICTURED)
+
+
+# What a reader does: asks for the worst first, then keeps the second word of the first caption that has one.
+READER = """<script>
+{
+  const select = document.querySelector("#order");
+  select.value = "worst";
+  select.dispatchEvent(new Event("change"));
+  const word = document.querySelector("article .words button:nth-child(2)");
+  word.click();
+  const canvas = word.closest("article").querySelector("canvas");
+  const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  document.body.dataset.darkness = pixels.filter((value, index) => index % 4 === 3).join(" ");
+}
+</script>"""
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs Chromium")
+def test_the_page_in_a_browser(room: dict[str, Any], tmp_path: Path) -> None:
+    evaluate(**room)
+    page = tmp_path / "read.html"
+    page.write_text((room["out"] / "index.html").read_text(encoding="utf-8") + READER, encoding="utf-8")
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", profile, "--enable-logging=stderr"]
+    done = subprocess.run([*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120)
+    assert "CONSOLE" not in done.stderr
+    outline = Outline()
+    outline.feed(done.stdout)
+    scores = [float(str(attributes["data-score"])) for tag, attributes in outline.tags if tag == "article"]
+    assert len(scores) == len(PICTURED)
+    assert scores == sorted(scores)
+    pressed = [attributes["aria-pressed"] for tag, attributes in outline.tags if tag == "button"]
+    assert pressed.count("true") == 1
+    (body,) = [attributes for tag, attributes in outline.tags if tag == "body"]
+    darkness = [int(value) for value in str(body["data-darkness"]).split()]
+    assert len(darkness) == 9
+    assert min(darkness) == 0 < max(darkness) <= 217
 
 
 def test_scoring_needs_no_keras() -> None:
