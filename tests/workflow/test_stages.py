@@ -27,6 +27,7 @@ def test_captions_are_cocos_results_for_exactly_the_split(repo: Path) -> None:
 def test_metrics_figures_and_page(repo: Path) -> None:
     metrics = json.loads((repo / "reports/metrics.json").read_text())
     names = {"bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider", "val_loss", "val_loss_word"}
+    names |= {"distinct", "novel", "unfinished", "repeating", "vocabulary_used", "mean_length"}
     assert set(metrics) == names
     figures = repo / "reports/figures"
     for name in ("samples.png", "loss.png", "captions.png"):
