@@ -47,6 +47,11 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser("compare", help="whether the second run's captions are better than the first's")
     compare.add_argument("runs", nargs=2, metavar="RUN", help="an MLflow run id, or a run hash or its beginning")
     commands.add_parser("leaderboard", help="a table of all runs, also as reports/leaderboard.md")
+    promote = commands.add_parser("promote", help="make a run's model models:/captioner@champion, for `mlflow models`")
+    promote.add_argument(
+        "run", nargs="?", metavar="RUN", help="an MLflow run id, or a run hash or its beginning; else the best run"
+    )
+    promote.add_argument("--force", action="store_true", help="also where it is worse than the champion")
     reproduce = commands.add_parser("reproduce", help="rebuild a run from its record and compare every hash")
     reproduce.add_argument("run", metavar="RUN", help="an MLflow run id, or a run hash or its beginning")
     return parser
@@ -71,6 +76,10 @@ def _run(arguments: argparse.Namespace) -> int:
             from captioner.judge import leaderboard
 
             leaderboard()
+        case "promote":
+            from captioner.service.promote import promote
+
+            promote(arguments.run, arguments.force)
         case _:
             from captioner.track import rebuild
 

@@ -6,6 +6,7 @@ import difflib
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import keras
@@ -82,6 +83,10 @@ class Extractor:
 
         squares = tf.data.Dataset.from_tensor_slices(list(pictures)).map(self.square).batch(self.batch_size)
         return np.concatenate([self.features(squares_BxSxSx3) for squares_BxSxSx3 in squares])
+
+    def write_weights(self, path: Path) -> None:
+        """Writes the network's weights to a ``.weights.h5`` that ``data.extractor.weights`` takes."""
+        self._model.save_weights(path)
 
     def seen(self, picture: bytes) -> np.ndarray:
         """The picture as the CNN sees it, for figures: uint8 [side, side, 3]."""

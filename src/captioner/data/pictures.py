@@ -26,6 +26,11 @@ def picture_bytes(path: Path) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): check the path") from None
+    return upright_bytes(content, str(path))
+
+
+def upright_bytes(content: bytes, name: str) -> bytes:
+    """`picture_bytes` of a file's content; errors call it ``name``."""
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
@@ -33,11 +38,11 @@ def picture_bytes(path: Path) -> bytes:
                 return content
             return png_bytes(_upright_rgb(image))
     except UnidentifiedImageError:
-        raise UserError(f"{path} is no picture that Pillow reads: give a JPEG, PNG, WebP ...") from None
+        raise UserError(f"{name} is no picture that Pillow reads: give a JPEG, PNG, WebP ...") from None
     except Image.DecompressionBombError:
-        raise UserError(f"{path} has too many pixels: make it smaller") from None
+        raise UserError(f"{name} has too many pixels: make it smaller") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's readers raise on damaged files
-        raise UserError(f"{path} is damaged ({error}): replace it") from None
+        raise UserError(f"{name} is damaged ({error}): replace it") from None
 
 
 def png_bytes(image: Image.Image) -> bytes:

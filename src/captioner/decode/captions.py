@@ -57,7 +57,7 @@ def write_captions(
         vocabulary: the model's.
         features_NxPxC: float16; may be memory-mapped.
         seeds: what each row's draws are seeded by, so that they depend on nothing else.
-        batch_size: rows at once.
+        batch_size: rows at once; a shorter batch is filled up, so that one graph is compiled for all.
     """
     captions: list[Caption] = []
     firsts = range(0, len(features_NxPxC), batch_size)
@@ -65,7 +65,7 @@ def write_captions(
     for first in track(firsts, description="sample", console=Console(stderr=True), disable=quiet):
         features_BxPxC = np.asarray(features_NxPxC[first : first + batch_size])
         noise = _gumbel_noise(search, seeds[first : first + batch_size])
-        found = _run(search, {"features": features_BxPxC, **noise}, min(batch_size, len(features_NxPxC)))
+        found = _run(search, {"features": features_BxPxC, **noise}, batch_size)
         for ids_T, score, attention_TxP in zip(found["ids"], found["score"], found["attention"], strict=True):
             words = vocabulary.decode(ids_T)
             captions.append(Caption(words, float(score), attention_TxP[: len(words) + 1]))
@@ -81,7 +81,7 @@ def _gumbel_noise(search: Search, seeds: Sequence[tuple[int, ...]]) -> dict[str,
 
 
 def _run(search: Search, inputs: dict[str, np.ndarray], batch_size: int) -> dict[str, Any]:
-    """Runs a batch; a short one is filled up, so that one graph is compiled for all."""
+    """Runs a batch, filled up with its last row."""
     rows = len(inputs["features"])
     filled = {
         key: np.concatenate([value, np.repeat(value[-1:], batch_size - rows, axis=0)]) for key, value in inputs.items()

@@ -19,7 +19,7 @@ from rich.table import Table
 from captioner.config import UserError
 from captioner.sweep.figures import draw
 from captioner.sweep.start import Sweep
-from captioner.track.runs import PARENT, RUN_HASH
+from captioner.track.runs import PARENT, RUN_HASH, merit
 from captioner.track.store import Tracker, first_line, refusals
 
 REPORTS = Path("reports/sweeps")
@@ -102,7 +102,7 @@ def rows_of(points: Sequence[dict[str, Any]]) -> list[Row]:
 
 def sort_rows(rows: list[Row], objective: str) -> list[Row]:
     """The best first: the lowest loss, the highest of anything else."""
-    return sorted(rows, key=lambda row: row.mean(objective), reverse=not objective.startswith("val_loss"))
+    return sorted(rows, key=lambda row: merit(objective, row.mean(objective)), reverse=True)
 
 
 def table_of(rows: list[Row], metrics: Sequence[str]) -> list[list[str]]:

@@ -161,6 +161,11 @@ def find_run(tracker: Tracker, name: str) -> Run:
     raise UserError(f"{name} is the beginning of several runs ({hashes}): give more of it")
 
 
+def merit(metric: str, value: float) -> float:
+    """What is higher where the metric is better: of a loss its negative."""
+    return -value if metric.startswith("val_loss") else value
+
+
 def _new_row(tracker: Tracker, params: Params, identity: dict[str, Any]) -> str | None:
     """A new row for the run; None where it has one that was logged to its end."""
     run_hash = hash_of(identity)

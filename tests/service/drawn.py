@@ -1,0 +1,27 @@
+"""Pictures made for these tests."""
+
+import base64
+import io
+import struct
+import zlib
+
+from PIL import Image
+
+
+def picture(kind: str, mode: str = "RGB", size: tuple[int, int] = (9, 5)) -> bytes:
+    file = io.BytesIO()
+    Image.new(mode, size, "red" if mode == "RGB" else None).save(file, kind)
+    return file.getvalue()
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A PNG whose header says so, with pixels for some rows only."""
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(b"\0" * 99))]
+    content = b"\x89PNG\r\n\x1a\n"
+    for name, data in [*chunks, (b"IEND", b"")]:
+        content += struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    return content
+
+
+def in_base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
