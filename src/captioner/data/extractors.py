@@ -81,8 +81,9 @@ class Extractor:
         """Features of JPEG or PNG bytes, as ``prepare`` computes them: float16 [pictures, positions, channels]."""
         import tensorflow as tf
 
-        squares = tf.data.Dataset.from_tensor_slices(list(pictures)).map(self.square).batch(self.batch_size)
-        return np.concatenate([self.features(squares_BxSxSx3) for squares_BxSxSx3 in squares])
+        firsts = range(0, len(pictures), self.batch_size)
+        batches = [pictures[first : first + self.batch_size] for first in firsts]
+        return np.concatenate([self.features(tf.stack([self.square(p) for p in batch])) for batch in batches])
 
     def write_weights(self, path: Path) -> None:
         """Writes the network's weights to a ``.weights.h5`` that ``data.extractor.weights`` takes."""
