@@ -30,7 +30,7 @@ def test_metrics_figures_and_page(repo: Path) -> None:
     names |= {"distinct", "novel", "unfinished", "repeating", "vocabulary_used", "mean_length"}
     assert set(metrics) == names
     figures = repo / "reports/figures"
-    for name in ("samples.png", "loss.png", "captions.png"):
+    for name in ("samples.png", "model.png", "loss.png", "captions.png"):
         Image.open(figures / name).verify()
     assert len(list((figures / "attention").glob("*.png"))) == 3
     page = (repo / "reports/index.html").read_text()
@@ -51,6 +51,10 @@ def test_mlflow_has_one_row_with_everything(repo: Path) -> None:
     assert len(client.get_metric_history(row.info.run_id, "step_loss")) == 2 * 3
     artifacts = {artifact.path for artifact in client.list_artifacts(row.info.run_id)}
     assert {"captioner", "vocabulary.txt", "params.yaml", "captions.json", "figures", "index.html"} <= artifacts
+    inside = {
+        artifact.path for name in ("captioner", "figures") for artifact in client.list_artifacts(row.info.run_id, name)
+    }
+    assert {"captioner/summary.txt", "figures/model.png"} <= inside
 
 
 def test_a_second_repro_does_nothing(repo: Path) -> None:
