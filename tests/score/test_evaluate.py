@@ -91,12 +91,15 @@ def test_files_are_the_same_each_time_and_none_is_stale(room: dict[str, Any]) ->
     evaluate(**room)
     once = written(room["out"])
     maps = {f"figures/attention/{image_id}.png" for image_id in PICTURED}
-    tables = {"metrics.json", "intervals.json", "each.csv", "losses.csv"}
+    tables = {"metrics.json", "intervals.json", "each.csv", "losses.csv", "scores.csv"}
     assert (
         once.keys()
         == tables | {"index.html", *(f"figures/{name}.png" for name in ("model", "loss", "captions"))} | maps
     )
     assert once["losses.csv"].decode().splitlines()[:2] == ["epoch,loss,val_loss", "1,2.0,1.12345678"]
+    metrics = json.loads(once["metrics.json"])
+    names = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider")
+    assert once["scores.csv"].decode() == "metric,score\n" + "".join(f"{name},{metrics[name]}\n" for name in names)
     (room["out"] / "figures/attention/99.png").write_bytes(b"of another run")
     evaluate(**room)
     assert written(room["out"]) == once

@@ -57,6 +57,34 @@ def test_mlflow_has_one_row_with_everything(repo: Path) -> None:
     assert {"captioner/summary.txt", "figures/model.png"} <= inside
 
 
+def test_plots_show_the_scores_of_two_revisions_side_by_side(repo: Path) -> None:
+    run(repo, "dvc", "exp", "save", "-n", "before")
+    path = repo / "reports/scores.csv"
+    before, now = path.read_text(), "metric,score\nbleu_4,0.75\ncider,1.5\n"
+    path.unlink()  # it may be a link into the cache
+    try:
+        path.write_text(now)
+        text = run(repo, "dvc", "plots", "diff", "before", "workspace", "--json")
+    finally:
+        run(repo, "dvc", "checkout", "-f", "reports/scores.csv")
+        run(repo, "dvc", "exp", "remove", "before")
+    assert path.read_text() == before
+    assert "<DVC_METRIC" not in text
+    plots = json.loads(text)["data"]
+    assert {row["rev"] for row in plots["losses"][0]["content"]["data"]["values"]} == {"before", "workspace"}
+    (scores,) = plots["scores"]
+    rows = [",".join((row["rev"], row["metric"], row["score"])) for row in scores["content"]["data"]["values"]]
+    expected = {"workspace": now, "before": before}
+    assert rows == [f"{rev},{line}" for rev, table in expected.items() for line in table.splitlines()[1:]]
+    for panel in scores["content"]["vconcat"]:
+        assert {axis: panel["encoding"][axis]["field"] for axis in ("x", "y", "yOffset")} == {
+            "x": "score",
+            "y": "metric",
+            "yOffset": "rev",
+        }
+        assert panel["layer"][0]["encoding"]["color"]["scale"]["domain"] == ["workspace", "before"]
+
+
 def test_a_second_repro_does_nothing(repo: Path) -> None:
     assert "Running stage" not in run(repo, "dvc", "repro")
 

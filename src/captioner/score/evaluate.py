@@ -24,6 +24,8 @@ from captioner.score.page import Shown, page
 from captioner.text.captions import TokenizedCaptions
 from captioner.text.vocabulary import Vocabulary
 
+_BARS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider")
+
 
 @dataclass(frozen=True)
 class Attention:
@@ -44,8 +46,8 @@ def evaluate(
     out: Path,
 ) -> dict[str, float]:
     """Scores `captions` and writes under `out` `metrics.json`, `intervals.json` (the 95 % interval of each score),
-    `each.csv` (what each caption contributes), `losses.csv` (by epoch, for `dvc plots`), `index.html` and `figures/`
-    (model, loss, captions, attention).
+    `each.csv` (what each caption contributes), `losses.csv` (by epoch) and `scores.csv` for `dvc plots`, `index.html`
+    and `figures/` (model, loss, captions, attention).
 
     Args:
         captions: COCO's results format, one caption for each picture of the split.
@@ -90,6 +92,8 @@ def evaluate(
         (out / f"{name}.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     (out / "each.csv").write_text(write_each(scores, hypotheses), encoding="utf-8")
     (out / "losses.csv").write_text(_losses(training), encoding="utf-8")
+    bars = "".join(f"{name},{metrics[name]}\n" for name in _BARS)
+    (out / "scores.csv").write_text("metric,score\n" + bars, encoding="utf-8")
     return metrics | ends
 
 
