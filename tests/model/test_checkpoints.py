@@ -14,7 +14,7 @@ from captioner.config import Params
 from captioner.model.checkpoints import Checkpoints
 from captioner.model.fit import train
 
-FILES = ("captioner.weights.h5", "config.json", "history.json")
+FILES = ("captioner.weights.h5", "config.json", "history.json", "summary.txt")
 
 
 class Killed(BaseException):

@@ -112,7 +112,7 @@ def test_the_same_inputs_give_the_same_bytes_and_another_seed_others(tmp_path: P
     for name, seed in (("one", 1), ("two", 1), ("other", 2)):
         settings = params().model_copy(update={"seed": seed})
         train(settings, features, tokens, tmp_path / name, tmp_path / "kept", no_watch)
-    for file in ("captioner.weights.h5", "config.json", "history.json"):
+    for file in ("captioner.weights.h5", "config.json", "history.json", "summary.txt"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     one, two, other = (weights_hash(tmp_path / name / WEIGHTS) for name in ("one", "two", "other"))
     assert one == two != other

@@ -15,6 +15,7 @@ from PIL import Image
 
 from captioner.config import UserError
 from captioner.data.tables import CaptionTable, write_captions
+from captioner.score.diagram import model_in_words
 from captioner.score.evaluate import evaluate
 from captioner.text.captions import TokenizedCaptions
 from captioner.text.vocabulary import Vocabulary
@@ -28,6 +29,9 @@ REFERENCES = [
     ["A man ."],
 ]
 PICTURED = [30, 10, 40]
+NETWORK = {"attention": "luong", "attention_dim": 8, "embedding_dim": 8, "units": 8, "dropout": 0.0}
+NETWORK |= {"tie_embeddings": True, "initial_state": "image"}
+SHAPE = {"positions": 9, "channels": 6, "vocab_size": 14, "model": NETWORK}
 
 
 @pytest.fixture
@@ -41,7 +45,9 @@ def room(tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "captions.json").write_text(json.dumps(results))
     epochs = [{"epoch": n, "loss": 2 / n, "val_loss": n + 0.12345678, "val_loss_word": n + 1.0} for n in (1, 2, 3)]
     steps = [{"step": n, "loss": 4 / n} for n in range(1, 10)]
-    (tmp_path / "history.json").write_text(json.dumps({"epochs": epochs, "steps": steps, "best_epoch": 2}))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").write_text(json.dumps(SHAPE))
+    (tmp_path / "model/history.json").write_text(json.dumps({"epochs": epochs, "steps": steps, "best_epoch": 2}))
     words = [CAPTIONS[IDS.index(i)].split() for i in PICTURED]
     (tmp_path / "attention").mkdir()
     entries = [{"image_id": i, "words": w} for i, w in zip(PICTURED, words, strict=True)]
@@ -56,7 +62,7 @@ def room(tmp_path: Path) -> dict[str, Any]:
     lengths = np.asarray([len(row) for row in ids], np.int32)
     training = TokenizedCaptions(np.concatenate([np.asarray(row, np.int32) for row in ids]), lengths, np.asarray([2]))
     training.write(tmp_path / "tokens/train")
-    common = {"history": tmp_path / "history.json", "split": "val"}
+    common = {"model": tmp_path / "model", "split": "val"}
     common |= {"prepared": tmp_path / "prepared", "tokens": tmp_path / "tokens"}
     return files | common | {"figure_pictures": 20, "out": tmp_path / "reports"}
 
@@ -85,9 +91,15 @@ def test_files_are_the_same_each_time_and_none_is_stale(room: dict[str, Any]) ->
     evaluate(**room)
     once = written(room["out"])
     maps = {f"figures/attention/{image_id}.png" for image_id in PICTURED}
-    tables = {"metrics.json", "intervals.json", "each.csv", "losses.csv"}
-    assert once.keys() == tables | {"index.html", "figures/loss.png", "figures/captions.png"} | maps
+    tables = {"metrics.json", "intervals.json", "each.csv", "losses.csv", "scores.csv"}
+    assert (
+        once.keys()
+        == tables | {"index.html", *(f"figures/{name}.png" for name in ("model", "loss", "captions"))} | maps
+    )
     assert once["losses.csv"].decode().splitlines()[:2] == ["epoch,loss,val_loss", "1,2.0,1.12345678"]
+    metrics = json.loads(once["metrics.json"])
+    names = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider")
+    assert once["scores.csv"].decode() == "metric,score\n" + "".join(f"{name},{metrics[name]}\n" for name in names)
     (room["out"] / "figures/attention/99.png").write_bytes(b"of another run")
     evaluate(**room)
     assert written(room["out"]) == once
@@ -129,7 +141,7 @@ def test_page(room: dict[str, Any]) -> None:
     assert not outline.open
     assert ("html", {"lang": "en"}) in outline.tags
     images = [attributes for tag, attributes in outline.tags if tag == "img"]
-    assert len(images) == 1 + len(PICTURED)
+    assert len(images) == 2 + len(PICTURED)
     assert all(image["alt"] and str(image["src"]).startswith("data:image/") for image in images)
     assert not re.search(r"https?://|<script \w|url\(", html)
     words = [str(attributes["aria-label"]) for tag, attributes in outline.tags if tag == "button"]
@@ -138,7 +150,8 @@ def test_page(room: dict[str, Any]) -> None:
     assert f"{metrics['bleu_4']:.4f}" in html
     assert "a red &lt;b&gt;dog&lt;/b&gt; runs" in html
     assert "Dogs &amp; cats run." in html
-    assert [tag for tag, _ in outline.tags if tag in ("h1", "h2", "h3")] == ["h1"] + ["h2"] * 3 + ["h3"] * len(PICTURED)
+    assert images[0]["alt"] == model_in_words(SHAPE)
+    assert [tag for tag, _ in outline.tags if tag in ("h1", "h2", "h3")] == ["h1"] + ["h2"] * 4 + ["h3"] * len(PICTURED)
 
 
 # What a reader does: asks for the worst first, then keeps the second word of the first caption that has one.

@@ -30,7 +30,7 @@ def test_metrics_figures_and_page(repo: Path) -> None:
     names |= {"distinct", "novel", "unfinished", "repeating", "vocabulary_used", "mean_length"}
     assert set(metrics) == names
     figures = repo / "reports/figures"
-    for name in ("samples.png", "loss.png", "captions.png"):
+    for name in ("samples.png", "model.png", "loss.png", "captions.png"):
         Image.open(figures / name).verify()
     assert len(list((figures / "attention").glob("*.png"))) == 3
     page = (repo / "reports/index.html").read_text()
@@ -51,6 +51,38 @@ def test_mlflow_has_one_row_with_everything(repo: Path) -> None:
     assert len(client.get_metric_history(row.info.run_id, "step_loss")) == 2 * 3
     artifacts = {artifact.path for artifact in client.list_artifacts(row.info.run_id)}
     assert {"captioner", "vocabulary.txt", "params.yaml", "captions.json", "figures", "index.html"} <= artifacts
+    inside = {
+        artifact.path for name in ("captioner", "figures") for artifact in client.list_artifacts(row.info.run_id, name)
+    }
+    assert {"captioner/summary.txt", "figures/model.png"} <= inside
+
+
+def test_plots_show_the_scores_of_two_revisions_side_by_side(repo: Path) -> None:
+    run(repo, "dvc", "exp", "save", "-n", "before")
+    path = repo / "reports/scores.csv"
+    before, now = path.read_text(), "metric,score\nbleu_4,0.75\ncider,1.5\n"
+    path.unlink()  # it may be a link into the cache
+    try:
+        path.write_text(now)
+        text = run(repo, "dvc", "plots", "diff", "before", "workspace", "--json")
+    finally:
+        run(repo, "dvc", "checkout", "-f", "reports/scores.csv")
+        run(repo, "dvc", "exp", "remove", "before")
+    assert path.read_text() == before
+    assert "<DVC_METRIC" not in text
+    plots = json.loads(text)["data"]
+    assert {row["rev"] for row in plots["losses"][0]["content"]["data"]["values"]} == {"before", "workspace"}
+    (scores,) = plots["scores"]
+    rows = [",".join((row["rev"], row["metric"], row["score"])) for row in scores["content"]["data"]["values"]]
+    expected = {"workspace": now, "before": before}
+    assert rows == [f"{rev},{line}" for rev, table in expected.items() for line in table.splitlines()[1:]]
+    for panel in scores["content"]["vconcat"]:
+        assert {axis: panel["encoding"][axis]["field"] for axis in ("x", "y", "yOffset")} == {
+            "x": "score",
+            "y": "metric",
+            "yOffset": "rev",
+        }
+        assert panel["layer"][0]["encoding"]["color"]["scale"]["domain"] == ["workspace", "before"]
 
 
 def test_a_second_repro_does_nothing(repo: Path) -> None:

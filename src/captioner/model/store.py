@@ -1,10 +1,18 @@
-"""The trained model as plain files: its shape in ``config.json``, its weights in ``captioner.weights.h5``."""
+"""The trained model as plain files: its shape in ``config.json``, its weights in ``captioner.weights.h5``.
+
+``summary.txt`` beside them is for people: every layer, with its shape and its number of parameters.
+"""
 
 from __future__ import annotations
 
+import io
 import json
+import os
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
+
+import keras
 
 from captioner import config
 from captioner.config import UserError
@@ -12,10 +20,12 @@ from captioner.model.network import Captioner
 
 WEIGHTS = "captioner.weights.h5"
 CONFIG = "config.json"
+SUMMARY = "summary.txt"
+_LINE = 88  # characters: what keras takes where the terminal is wide enough
 
 
 def write_model(model: Captioner, settings: config.Model, positions: int, channels: int, folder: Path) -> None:
-    """Writes the weights of ``model`` so that equal weights give equal bytes.
+    """Writes weights, shape and summary of ``model`` so that equal weights give equal bytes.
 
     They are copied to a new model first: a compiled one would carry its optimizer into the file.
     """
@@ -27,6 +37,37 @@ def write_model(model: Captioner, settings: config.Model, positions: int, channe
     copy.save_weights(folder / WEIGHTS)
     text = json.dumps({"model": settings.model_dump(), **shape}, indent=2, sort_keys=True)
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+    (folder / SUMMARY).write_text(_summary(copy, positions, channels), encoding="utf-8")
+
+
+def _summary(model: Captioner, positions: int, channels: int) -> str:
+    """Keras's table of the layers, with the shapes of one word of one picture's caption.
+
+    Keras knows the shapes of a model with a ``call`` of its own only where the layers saw symbolic tensors.
+    """
+    model.call(
+        {
+            "features": keras.Input(batch_shape=(1, positions, channels), dtype="float16"),
+            "inputs": keras.Input(batch_shape=(1, 1, 1), dtype="int32"),
+            "where": keras.Input(batch_shape=(1,), dtype="int32"),
+        }
+    )
+    lines = [f"Shapes for one picture of {positions} x {channels} features and one word of its caption."]
+    if model.settings.tie_embeddings:
+        tied = f"The output is tied to the embedding: of its own it has {model.vocab_size:,} biases, part of the total."
+        lines.append(tied)
+    # The table's width and lines are taken from the terminal, and a hashed file must not depend on one.
+    columns = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(_LINE)
+    try:
+        with redirect_stdout(io.StringIO()):
+            model.summary(line_length=_LINE, print_fn=lines.append)
+    finally:
+        if columns is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = columns
+    return "\n".join(line.rstrip("\n") for line in lines) + "\n"
 
 
 def read_model(folder: Path) -> tuple[Captioner, dict[str, Any]]:

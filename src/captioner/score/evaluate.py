@@ -14,6 +14,7 @@ from PIL import Image
 
 from captioner.config import UserError
 from captioner.data.tables import CaptionTable, picture_path, read_captions
+from captioner.score.diagram import draw_model, model_in_words
 from captioner.score.each import write_each
 from captioner.score.figures import attention_maps, caption_sheet, loss_curves
 from captioner.score.habits import habits
@@ -22,6 +23,8 @@ from captioner.score.metrics import score_captions
 from captioner.score.page import Shown, page
 from captioner.text.captions import TokenizedCaptions
 from captioner.text.vocabulary import Vocabulary
+
+_BARS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider")
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Attention:
 def evaluate(
     captions: Path,
     attention: Path,
-    history: Path,
+    model: Path,
     prepared: Path,
     tokens: Path,
     split: str,
@@ -43,13 +46,14 @@ def evaluate(
     out: Path,
 ) -> dict[str, float]:
     """Scores `captions` and writes under `out` `metrics.json`, `intervals.json` (the 95 % interval of each score),
-    `each.csv` (what each caption contributes), `losses.csv` (by epoch, for `dvc plots`), `index.html` and `figures/`
-    (loss, captions, attention).
+    `each.csv` (what each caption contributes), `losses.csv` (by epoch) and `scores.csv` for `dvc plots`, `index.html`
+    and `figures/` (model, loss, captions, attention).
 
     Args:
         captions: COCO's results format, one caption for each picture of the split.
         attention: a folder with captions.json (F of image_id and words) and weights.npy [F, T, P].
-        history: the training history; `best_epoch` is the epoch whose weights were kept.
+        model: the folder with the model's config.json and history.json, in which `best_epoch` is the epoch whose
+            weights were kept.
         prepared: the folder with the `captions` and `pictures` of the splits.
         tokens: the folder with the vocabulary and the training captions' ids.
         figure_pictures: pictures on the sheet, on the page and in the attention maps, spread evenly over those at hand.
@@ -64,7 +68,9 @@ def evaluate(
     """
     table = read_captions(prepared / "captions", split)
     hypotheses = _read_captions(captions, split, table)
-    training = json.loads(history.read_text(encoding="utf-8"))
+    training, shape = (
+        json.loads((model / name).read_text(encoding="utf-8")) for name in ("history.json", "config.json")
+    )
     scores = score_captions(hypotheses, dict(zip(table.image_ids, table.captions, strict=True)))
     vocabulary, known = Vocabulary.read(tokens / "vocabulary.txt"), TokenizedCaptions.read(tokens / "train")
     written = habits(hypotheses.values(), vocabulary, known)
@@ -79,12 +85,15 @@ def evaluate(
     attended = _read_attention(attention)
     shown = _draw_pictures(table, hypotheses, cider, attended, prepared, split, figure_pictures, figures)
     loss_curves(training, figures / "loss.png")
-    html = page(metrics | ends, split, len(hypotheses), figures / "loss.png", shown)
+    draw_model(shape, figures / "model.png")
+    html = page(metrics | ends, split, len(hypotheses), figures, model_in_words(shape), shown)
     (out / "index.html").write_text(html, encoding="utf-8")
     for name, values in (("metrics", metrics), ("intervals", ends)):
         (out / f"{name}.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     (out / "each.csv").write_text(write_each(scores, hypotheses), encoding="utf-8")
     (out / "losses.csv").write_text(_losses(training), encoding="utf-8")
+    bars = "".join(f"{name},{metrics[name]}\n" for name in _BARS)
+    (out / "scores.csv").write_text("metric,score\n" + bars, encoding="utf-8")
     return metrics | ends
 
 

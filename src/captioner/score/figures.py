@@ -18,7 +18,8 @@ from PIL import Image
 
 Picture = NDArray[np.uint8]
 
-_INK, _GREY, _TRAIN, _VALIDATION = "#1b1f24", "#6a737d", "#2f6fa7", "#c8553d"
+INK, GREY = "#1b1f24", "#6a737d"
+BLUE, RED = "#2f6fa7", "#c8553d"  # training and validation; what comes from the picture and from the words
 _DPI = 100
 _CELL, _GAP = 2.9, 0.22  # inches: a picture on a sheet, and between two
 _LINE = 0.16  # inches a line of a caption
@@ -40,19 +41,19 @@ def loss_curves(history: dict[str, Any], path: Path) -> None:
     if steps:
         x = np.array([entry["step"] for entry in steps]) * number[-1] / steps[-1]["step"]
         loss = _running_mean(np.array([entry["loss"] for entry in steps]), 1 + len(steps) // 200)
-        axes.plot(x, loss, color=_TRAIN, alpha=0.35, linewidth=0.8, label="training, by step")
-    axes.plot(number, [entry["loss"] for entry in epochs], color=_TRAIN, marker="o", markersize=3.5, label="training")
-    axes.plot(number, validation, color=_VALIDATION, marker="o", markersize=3.5, label="validation")
+        axes.plot(x, loss, color=BLUE, alpha=0.35, linewidth=0.8, label="training, by step")
+    axes.plot(number, [entry["loss"] for entry in epochs], color=BLUE, marker="o", markersize=3.5, label="training")
+    axes.plot(number, validation, color=RED, marker="o", markersize=3.5, label="validation")
     lowest = validation[number.index(best)]
-    axes.axvline(best, color=_VALIDATION, linestyle=":", linewidth=1)
+    axes.axvline(best, color=RED, linestyle=":", linewidth=1)
     label = f"best: {lowest:.3f}, epoch {best}"
-    axes.plot([best], [lowest], "o", color=_VALIDATION, markersize=10, fillstyle="none", linestyle="none", label=label)
+    axes.plot([best], [lowest], "o", color=RED, markersize=10, fillstyle="none", linestyle="none", label=label)
     axes.set_xlim(0, number[-1] * 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(color="#e1e4e8", linewidth=0.7)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def caption_sheet(pictures: Sequence[tuple[Picture, str, Sequence[str]]], path: Path, columns: int = 4) -> None:
@@ -71,7 +72,7 @@ def caption_sheet(pictures: Sequence[tuple[Picture, str, Sequence[str]]], path: 
             _place(figure, pictures[index][0], left, top, _CELL)
             _write_lines(figure, *cells[index], left / width, top - _CELL - 0.04, height)
         top -= _CELL + text_height + _GAP
-    _save(figure, path)
+    save(figure, path)
 
 
 def attention_maps(picture_SxSx3: Picture, words: Sequence[str], weights_TxP: NDArray[Any], path: Path) -> None:
@@ -102,8 +103,8 @@ def attention_maps(picture_SxSx3: Picture, words: Sequence[str], weights_TxP: ND
         _place(figure, panel_SxSx3, left, top, _PANEL)
         title = word if len(word) <= 20 else word[:19] + "…"
         x, y = (left + _PANEL / 2) / width, (top + 0.07) / height
-        figure.text(x, y, title, fontsize=11, color=_INK, ha="center", parse_math=False)
-    _save(figure, path)
+        figure.text(x, y, title, fontsize=11, color=INK, ha="center", parse_math=False)
+    save(figure, path)
 
 
 def _lit(picture_SxSx3: Picture, weights_HxH: NDArray[Any]) -> Picture:
@@ -145,7 +146,7 @@ def closed_up(caption: str) -> str:
 def _write_lines(figure: Figure, bold: list[str], plain: list[str], x: float, top: float, height: float) -> None:
     """Writes lines from `top` inches downwards, one text each: matplotlib's line distances vary with the letters."""
     for number, line in enumerate(bold + plain, start=1):
-        weight, color = ("bold", _INK) if number <= len(bold) else ("normal", _GREY)
+        weight, color = ("bold", INK) if number <= len(bold) else ("normal", GREY)
         y = (top - number * _LINE) / height
         figure.text(x, y, line, fontsize=8.5, fontweight=weight, color=color, parse_math=False)
 
@@ -157,6 +158,7 @@ def _place(figure: Figure, picture_SxSx3: Picture, left: float, top: float, side
     figure.figimage(resized, round(left * _DPI), round(top * _DPI) - pixels, origin="upper")
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path, dpi: int = _DPI) -> None:
+    """Writes a PNG file without a date or a version in it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=_DPI, facecolor="white", metadata={"Software": None})
+    figure.savefig(path, dpi=dpi, facecolor="white", metadata={"Software": None})

@@ -1,4 +1,4 @@
-"""``index.html``: scores, loss curves and captioned pictures on one page that needs no other file and no network."""
+"""``index.html``: scores, the model, loss curves and captioned pictures on one page that needs no other file."""
 
 from __future__ import annotations
 
@@ -55,17 +55,22 @@ _METRICS = {
 _STYLE, _SCRIPT = ((Path(__file__).parent / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
 
 
-def page(metrics: dict[str, float], split: str, captions: int, loss: Path, shown: Sequence[Shown]) -> str:
+def page(
+    metrics: dict[str, float], split: str, captions: int, figures: Path, model: str, shown: Sequence[Shown]
+) -> str:
     """The page as HTML, its pictures embedded.
 
     Args:
         metrics: as in `metrics.json` and `intervals.json`.
         split: the split that was captioned.
         captions: the number of captions that were scored.
-        loss: the PNG file of the loss curves.
+        figures: the folder with model.png and loss.png.
+        model: what model.png shows, in words.
         shown: the pictures to show, in order.
     """
-    curves = f'<img src="{_png_uri(loss)}" alt="Training and validation loss by epoch, the best epoch marked">'
+    network = f'<img src="{_png_uri(figures / "model.png")}" alt="{escape(model)}">'
+    loss = "Training and validation loss by epoch, the best epoch marked"
+    curves = f'<img src="{_png_uri(figures / "loss.png")}" alt="{loss}">'
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -83,6 +88,12 @@ def page(metrics: dict[str, float], split: str, captions: int, loss: Path, shown
 <section>
 <h2>Scores</h2>
 {_score_table(metrics)}
+</section>
+<section>
+<h2>The model</h2>
+<p>Under a layer’s name: its kind, and the width of what it gives. Blue reads the picture, red the words; grey learns
+nothing.</p>
+<div class="plot">{network}</div>
 </section>
 <section>
 <h2>Training</h2>

@@ -11,7 +11,7 @@ def main(params: Params) -> None:
     metrics = evaluate(
         captions=REPORTS / "captions.json",
         attention=REPORTS / "attention",
-        history=MODEL / "history.json",
+        model=MODEL,
         prepared=PREPARED,
         tokens=TOKENS,
         split=params.decode.split,
