@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from repository import SMALL, compose, make_repo, run
+from repository import SMALL, changed, compose, make_repo, run
 
 # Before any test imports keras. Tensorflow is there anyway for the data room and traces faster than XLA compiles.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -31,6 +31,18 @@ def test_data() -> Path:
 def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the drawn scenes are kept for all tests."""
     return tmp_path_factory.mktemp("datasets")
+
+
+@pytest.fixture(scope="session")
+def two_runs(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
+    """A repository with two runs, whose objective is the validation loss."""
+    folder = make_repo(tmp_path_factory.mktemp("two"))
+    compose(folder, *SMALL, f"data.data_dir={datasets}", "score.objective=val_loss")
+    run(folder, "dvc", "repro")
+    with changed(folder / "params.yaml", "units: 32", "units: 48"):
+        run(folder, "dvc", "repro")
+    run(folder, "dvc", "repro")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from drawn import in_base64, picture, png_of
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
-from repository import SMALL, changed, compose, environment, make_repo, run
+from repository import changed, environment, run
 
 pytestmark = pytest.mark.slow
 
@@ -42,18 +42,6 @@ HOSTILE: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def repo(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
-    """A repository with two runs."""
-    folder = make_repo(tmp_path_factory.mktemp("served"))
-    compose(folder, *SMALL, f"data.data_dir={datasets}", "score.objective=val_loss")
-    run(folder, "dvc", "repro")
-    with changed(folder / "params.yaml", "units: 32", "units: 48"):
-        run(folder, "dvc", "repro")
-    run(folder, "dvc", "repro")
-    return folder
-
-
 def runs_of(repo: Path) -> list[Run]:
     """The better run first."""
     client = MlflowClient(f"sqlite:///{repo}/mlflow.db")
@@ -67,10 +55,10 @@ def champion_of(repo: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def promoted(repo: Path) -> Path:
-    printed = run(repo, "captioner", "promote")
+def promoted(two_runs: Path) -> Path:
+    printed = run(two_runs, "captioner", "promote")
     assert "models:/captioner@champion is now version 1" in printed
-    return repo
+    return two_runs
 
 
 def test_the_best_run_is_the_champion(promoted: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 from mlflow import MlflowClient
-from repository import SMALL, changed, compose, environment, make_repo, run
+from repository import environment
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -27,26 +27,15 @@ NOT_OURS = "/ajax-api/2.0/mlflow/users/current"
 
 
 @pytest.fixture(scope="module")
-def repo(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
-    """A repository with two runs."""
-    folder = make_repo(tmp_path_factory.mktemp("shown"))
-    compose(folder, *SMALL, f"data.data_dir={datasets}")
-    run(folder, "dvc", "repro")
-    with changed(folder / "params.yaml", "units: 32", "units: 48"):
-        run(folder, "dvc", "repro")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def address(repo: Path) -> Iterator[str]:
+def address(two_runs: Path) -> Iterator[str]:
     """``mlflow ui`` as a user starts it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     variables = environment() | {"MLFLOW_DISABLE_TELEMETRY": "true"}
-    with (repo / "ui.log").open("w") as log:
+    with (two_runs / "ui.log").open("w") as log:
         command = ["mlflow", "ui", "--port", str(port)]
-        server = subprocess.Popen(command, cwd=repo, env=variables, stdout=log, stderr=log, start_new_session=True)
+        server = subprocess.Popen(command, cwd=two_runs, env=variables, stdout=log, stderr=log, start_new_session=True)
     try:
         WebDriverWait(server, 120, ignored_exceptions=[requests.ConnectionError]).until(
             lambda process: process.poll() is not None or requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok
@@ -87,16 +76,16 @@ def runs_of(repo: Path) -> tuple[str, dict[str, str]]:
     return experiment, {str(run.info.run_name): run.info.run_id for run in client.search_runs([experiment])}
 
 
-def test_the_table_of_runs(repo: Path, address: str, browser: webdriver.Chrome) -> None:
-    experiment, runs = runs_of(repo)
+def test_the_table_of_runs(two_runs: Path, address: str, browser: webdriver.Chrome) -> None:
+    experiment, runs = runs_of(two_runs)
     browser.get(f"{address}/#/experiments/{experiment}/runs")
     for name in runs:
         shown(browser, f"//*[text()='{name}']")
     assert shown(browser, "//*[contains(., 'matching runs')]").text
 
 
-def test_a_chart_of_two_runs(repo: Path, address: str, browser: webdriver.Chrome) -> None:
-    experiment, runs = runs_of(repo)
+def test_a_chart_of_two_runs(two_runs: Path, address: str, browser: webdriver.Chrome) -> None:
+    experiment, runs = runs_of(two_runs)
     browser.get(f"{address}/#/experiments/{experiment}/runs?compareRunsMode=CHART")
     shown(browser, "//*[text()='bleu_1']")
     bars = ".//*[contains(@class, 'bars')]//*[name()='path']"
@@ -105,16 +94,16 @@ def test_a_chart_of_two_runs(repo: Path, address: str, browser: webdriver.Chrome
         shown(browser, f"//*[text()='{name}']")
 
 
-def test_two_runs_compared(repo: Path, address: str, browser: webdriver.Chrome) -> None:
-    experiment, runs = runs_of(repo)
+def test_two_runs_compared(two_runs: Path, address: str, browser: webdriver.Chrome) -> None:
+    experiment, runs = runs_of(two_runs)
     ids = json.dumps(list(runs.values()), separators=(",", ":"))
     browser.get(f"{address}/#/compare-runs?runs={ids}&experiments=[%22{experiment}%22]")
     shown(browser, "//*[contains(text(), 'Comparing 2 Runs')]")
     shown(browser, "//*[text()='model.units']")
 
 
-def test_artifacts_and_the_page_inside(repo: Path, address: str, browser: webdriver.Chrome) -> None:
-    experiment, runs = runs_of(repo)
+def test_artifacts_and_the_page_inside(two_runs: Path, address: str, browser: webdriver.Chrome) -> None:
+    experiment, runs = runs_of(two_runs)
     browser.get(f"{address}/#/experiments/{experiment}/runs/{min(runs.values())}/artifacts")
     for name in ("captioner", "figures", "metrics.json", "vocabulary.txt", "patch.diff"):
         shown(browser, f"//*[text()='{name}']")

@@ -22,6 +22,8 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 EXPERIMENT = "captioner"
+# What the user interface is to show: training runs, not conversations.
+KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 # The store refuses more metrics at once.
 BATCH = 1000
@@ -55,7 +57,7 @@ class Tracker:
                 self.experiment_id = (
                     experiment.experiment_id
                     if experiment
-                    else self.client.create_experiment(EXPERIMENT, artifact_location=place)
+                    else self.client.create_experiment(EXPERIMENT, artifact_location=place, tags=KIND)
                 )
         except refusals() as error:
             raise UserError(f"MLflow at {address} does not answer: {first_line(error)}") from None
