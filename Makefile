@@ -4,7 +4,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-slow lint params lock clean
+.PHONY: help repro test test-slow bench lint params lock clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ test: .venv/.dev ## set up everything and pass the tests
 
 test-slow: .venv/.dev ## the tests that take minutes
 	pytest -q -m slow
+
+bench: .venv/.dev ## measure how fast everything is, beside the recipe and the machine's limits (about ten minutes)
+	PYTHONPATH=src python benchmarks/bench.py
 
 lint: .venv/.dev ## format check, lint, types, and who imports whom
 	ruff format --check .

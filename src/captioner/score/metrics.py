@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -11,6 +15,11 @@ from numpy.typing import NDArray
 
 from captioner.config import UserError
 from captioner.text.words import ptb_words
+
+_Words = list[list[str]]  # of each caption
+_TrueWords = list[list[list[str]]]  # of each picture's true captions
+
+MANY = 1000  # captions: a second process costs a second
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,19 @@ def score_captions(hypotheses: Mapping[int, str], references: Mapping[int, Seque
     true_words = [sorted(ptb_words(caption) for caption in references[image_id]) for image_id in ids]
     if not any(any(captions) for captions in true_words):
         raise UserError("the reference captions hold no words, so nothing can be scored: check the dataset's captions")
-    return Scores.of_counts(ids, *_bleu_counts(words, true_words), *_rouge_and_cider(words, true_words))
+    with _beside(_cider, words, true_words) as cider_N:
+        return Scores.of_counts(ids, *_bleu_counts(words, true_words), _rouge_l(words, true_words), cider_N())
+
+
+@contextmanager
+def _beside(work: Callable[..., NDArray[Any]], words: _Words, true_words: _TrueWords) -> Iterator[Callable[[], Any]]:
+    """What ``work`` gives, from a process of its own while the caller goes on, where there is enough to do."""
+    if len(words) < MANY:
+        yield lambda: work(words, true_words)
+        return
+    # Ctrl-C is for the caller alone. A process that is forked could inherit locks of other threads.
+    with ProcessPoolExecutor(1, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        yield pool.submit(work, words, true_words).result
 
 
 def _check_pictures(hypotheses: Mapping[int, str], references: Mapping[int, Sequence[str]]) -> None:
@@ -96,7 +117,7 @@ def bleu(
 
 
 def _bleu_counts(
-    words: list[list[str]], true_words: list[list[list[str]]]
+    words: _Words, true_words: _TrueWords
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """matches_Nx4, runs_Nx4, lengths_N and reference_lengths_N."""
     from nltk.translate.bleu_score import closest_ref_length, modified_precision  # seconds to import
@@ -114,15 +135,20 @@ def _bleu_counts(
     )
 
 
-def _rouge_and_cider(
-    words: list[list[str]], true_words: list[list[list[str]]]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """rouge_l_N and cider_N; over all captions both are means of these."""
-    from pycocoevalcap.cider.cider import Cider
+def _rouge_l(words: _Words, true_words: _TrueWords) -> NDArray[np.float64]:
+    """Each caption's own; over all captions it is the mean of these, and so is CIDEr."""
     from pycocoevalcap.rouge.rouge import Rouge
 
+    return np.asarray(Rouge().compute_score(*_texts(words, true_words))[1], np.float64)
+
+
+def _cider(words: _Words, true_words: _TrueWords) -> NDArray[np.float64]:
+    from pycocoevalcap.cider.cider import Cider
+
+    return np.asarray(Cider().compute_score(*_texts(words, true_words))[1], np.float64)
+
+
+def _texts(words: _Words, true_words: _TrueWords) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
+    """The true captions and the written ones, as pycocoevalcap takes them."""
     results = {row: [" ".join(caption)] for row, caption in enumerate(words)}
-    truths = {row: [" ".join(caption) for caption in captions] for row, captions in enumerate(true_words)}
-    _, rouge_l_N = Rouge().compute_score(truths, results)
-    _, cider_N = Cider().compute_score(truths, results)
-    return np.asarray(rouge_l_N, np.float64), np.asarray(cider_N, np.float64)
+    return {row: [" ".join(caption) for caption in captions] for row, captions in enumerate(true_words)}, results
