@@ -1,0 +1,20 @@
+"""The benchmark for a GPU runs without one, at a small size."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from repository import ROOT, environment
+
+SMALL = ["--pictures", "200", "--sampled", "64", "--vocab-size", "500", "--width", "64", "--batch", "64"]
+
+
+@pytest.mark.slow
+def test_an_epoch_and_captions_on_jax() -> None:
+    command = [sys.executable, "benchmarks/gpu.py", *SMALL]
+    variables = environment() | {"PYTHONPATH": "src", "JAX_PLATFORMS": "cpu"}
+    printed = subprocess.run(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True, check=True).stdout
+    rows = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    assert [row["unit"] for row in rows] == ["s", "s", "s", "flop/s"]
+    assert all(row["ours"] > 0 for row in rows)
