@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import made_up
-from rows import Row, give, within
+from rows import Row, give, own_memory, within
 from training import CHANNELS, POSITIONS
 
 from captioner.backend import use_backend
@@ -99,7 +99,7 @@ def grow(work: str, pictures: int) -> dict[str, float]:
 
 
 class PeakMemory:
-    """Watches the process's own memory (RssAnon, Linux) twenty times a second."""
+    """Watches the process's own memory, twenty times a second."""
 
     def __enter__(self) -> PeakMemory:
         self.megabytes = 0.0
@@ -114,9 +114,7 @@ class PeakMemory:
 
     def _watch(self) -> None:
         while not self._over.wait(0.05):
-            lines = Path("/proc/self/status").read_text().splitlines()
-            kilobytes = next(line.split()[1] for line in lines if line.startswith("RssAnon"))
-            self.megabytes = max(self.megabytes, int(kilobytes) / 1024)
+            self.megabytes = max(self.megabytes, own_memory())
 
 
 if __name__ == "__main__":
