@@ -87,7 +87,8 @@ def test_a_worse_run_and_other_code_need_force(promoted: Path) -> None:
     assert champion_of(promoted) == worse.info.run_id
     with changed(promoted / "src/captioner/model/network.py", "def encode", "def  encode"):
         printed = run(promoted, "captioner", "promote", status=1, PYTHONPATH="src")
-    assert "the code has changed since" in printed
+    assert "has changed since" in printed
+    assert "src/captioner/model/network.py" in printed
     assert champion_of(promoted) == worse.info.run_id
     run(promoted, "captioner", "promote")
     assert champion_of(promoted) == better.info.run_id

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from captioner.config import Params, UserError, check_params, read_params
-from captioner.track.identity import code_hashes, flat
+from captioner.track.identity import code_hashes, extractor_weights, flat
 from captioner.track.runs import COMMIT, OF_RUN, PARAMS, PARENT, RUN_HASH, find_run, merit
 from captioner.track.store import Tracker, first_line, refusals
 
@@ -29,14 +29,14 @@ def promote(name: str | None, force: bool) -> None:
         force: also where it is worse than the champion, was scored on other pictures, or has other code.
 
     Raises:
-        UserError: there is no such run, or it may not be promoted, or MLflow does not take it.
+        UserError: there is no such run, or it may not or cannot be promoted.
     """
     try:
         _promote(name, force)
     except refusals() as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"MLflow does not take the model ({first_line(error)})") from None
+        raise UserError(f"the model could not be promoted: {first_line(error)}") from None
 
 
 def _promote(name: str | None, force: bool) -> None:
@@ -98,14 +98,20 @@ def _check(tracker: Tracker, run: Run, champion: Run | None, objective: str) -> 
             raise UserError(
                 f"{_told(run, objective)} is worse than the champion {_told(champion, objective)}: --force promotes it"
             )
-    recorded = json.loads(tracker.read(run.info.run_id, "identity.json") or b"{}").get("code", {})
-    present = code_hashes(Path(), ("prepare", "tokenize-adapt", "train"))
-    changed = sorted(path for path in recorded.keys() | present if recorded.get(path) != present.get(path))
+    identity = json.loads(tracker.read(run.info.run_id, "identity.json") or b"{}")
+    recorded = identity["code"] | {"the CNN's weights": identity["extractor_weights"]}
+    present: dict[str, str | None] = dict(code_hashes(Path(), ("prepare", "tokenize-adapt", "train")))
+    present["the CNN's weights"] = extractor_weights(_params_of(tracker, run), Path())
+    changed = sorted(name for name in recorded.keys() | present if recorded.get(name) != present.get(name))
     if changed:
         raise UserError(
-            f"the code has changed since {run.info.run_name} ({', '.join(changed[:3])}), and the workspace's "
-            f"would be packed: `git checkout {run.data.tags[COMMIT][:12]}` first, or --force"
+            f"what would be packed has changed since {run.info.run_name} ({', '.join(changed[:3])}): "
+            f"`git checkout {run.data.tags[COMMIT][:12]}` first, or --force"
         )
+
+
+def _params_of(tracker: Tracker, run: Run) -> Params:
+    return check_params(yaml.safe_load(tracker.read(run.info.run_id, PARAMS.name) or b""))
 
 
 def _scored_on(run: Run) -> dict[str, str]:
@@ -119,7 +125,6 @@ def _version_of(tracker: Tracker, run: Run) -> str:
         return str(versions[0].version)
     from captioner.service.pack import pack  # slow to import
 
-    params = check_params(yaml.safe_load(tracker.read(run.info.run_id, PARAMS.name) or b""))
     # A run that was decoded in another way has its network in the run above it.
     trained = run.info.run_id if RUN_HASH in run.data.tags else run.data.tags[PARENT]
-    return pack(tracker, MODEL, run.info.run_id, trained, params)
+    return pack(tracker, MODEL, run.info.run_id, trained, _params_of(tracker, run))

@@ -31,7 +31,7 @@ def identify(params: Params, root: Path = Path()) -> dict[str, Any]:
         "code": code_hashes(root, ("prepare", "tokenize-adapt", "train")),
         "captions": _captions_hash(root / CAPTIONS),
         "pictures": _locked(root, params.data.watch) if params.data.path else None,
-        "extractor_weights": _extractor_weights(params, root),
+        "extractor_weights": extractor_weights(params, root),
     }
 
 
@@ -46,7 +46,7 @@ def prepare_hash(params: Params, root: Path = Path()) -> str:
         {
             "params": params.data.model_dump(exclude={"data_dir", "watch"}),
             "code": code_hashes(root, ("prepare",)),
-            "extractor_weights": _extractor_weights(params, root),
+            "extractor_weights": extractor_weights(params, root),
         }
     )
 
@@ -119,7 +119,8 @@ def _locked(root: Path, path: str) -> str:
     raise UserError(f"dvc.lock does not know {path}: run the stages with `dvc repro`")
 
 
-def _extractor_weights(params: Params, root: Path) -> str | None:
+def extractor_weights(params: Params, root: Path) -> str | None:
+    """md5 of the CNN's weights where they are a file; ImageNet's are told by their name."""
     weights = params.data.extractor.weights
     if weights == "builtin":
         return md5(root / BUILTIN_WEIGHTS)
