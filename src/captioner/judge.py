@@ -128,7 +128,7 @@ def _differing(rows: list[Run]) -> list[str]:
 def _with_interval(metrics: dict[str, float], name: str) -> str:
     """The score, plus and minus half the width of its interval."""
     told = f"{metrics[name]:.4f}"
-    low, high = (metrics.get(f"interval/{name}_{end}") for end in ("low", "high"))
+    low, high = (metrics.get(f"{name}_{end}") for end in ("low", "high"))
     if low is not None and high is not None:
         told += f" ± {(high - low) / 2:.4f}"
     return told

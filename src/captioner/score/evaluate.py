@@ -61,7 +61,7 @@ def evaluate(
     Returns:
         What `metrics.json` holds, rounded to 6 digits: bleu_1 .. bleu_4, rouge_l, cider, what `habits` says, and of the
         kept epoch val_loss (nats a token) and val_loss_word (nats a word); and what `intervals.json` holds, as
-        interval/bleu_4_low, interval/bleu_4_high and so on.
+        bleu_4_low, bleu_4_high and so on.
 
     Raises:
         UserError: the captions are not those of this split.
@@ -94,7 +94,7 @@ def evaluate(
     (out / "losses.csv").write_text(_losses(training), encoding="utf-8")
     bars = "".join(f"{name},{metrics[name]}\n" for name in _BARS)
     (out / "scores.csv").write_text("metric,score\n" + bars, encoding="utf-8")
-    return metrics | {f"interval/{name}": value for name, value in ends.items()}
+    return metrics | ends
 
 
 def _rounded(values: dict[str, float]) -> dict[str, float]:
