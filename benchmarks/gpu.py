@@ -97,7 +97,7 @@ def train(params: Params, features_NxPxC: np.ndarray) -> tuple[float, float]:
     for _ in range(2):
         began = time.perf_counter()
         for batch in batches.shuffled(1):
-            float(model.train_on_batch(batch.inputs, batch.targets_N, batch.weights_N))
+            float(model.train_on_batch(batch.inputs, batch.targets_XxR, batch.weights_XxR))
         seconds = time.perf_counter() - began
     return seconds, operations(params, len(features_NxPxC), len(captions.ids))
 

@@ -82,7 +82,7 @@ def grow(work: str, pictures: int) -> dict[str, float]:
     def train(count: int) -> None:
         batches = Batches(features_NxPxC[:count], made_up.captions(count, VOCABULARY), params.train.batch_size)
         for batch in batches.shuffled(1):
-            float(network.train_on_batch(batch.inputs, batch.targets_N, batch.weights_N))
+            float(network.train_on_batch(batch.inputs, batch.targets_XxR, batch.weights_XxR))
 
     def sample(count: int) -> None:
         seeds = [(0, row) for row in range(count)]

@@ -86,7 +86,7 @@ def ours(params: Params, steps: int, folder: Path) -> tuple[float, float, float]
 
     def epoch() -> None:
         for batch in batches.shuffled(1):
-            float(model.train_on_batch(batch.inputs, batch.targets_N, batch.weights_N))
+            float(model.train_on_batch(batch.inputs, batch.targets_XxR, batch.weights_XxR))
 
     tokens = len(batches.captions.ids)
     return seconds_of(epoch) / steps, size * made_up.CAPTIONS, operations(params, size * steps, tokens) / steps

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from captioner.config import END, PAD, START, UNKNOWN
-from captioner.model.batches import Batch, Batches
+from captioner.model.batches import PIECE, PIECE_STEP, Batch, Batches
 from captioner.text.captions import TokenizedCaptions
 
 caption = st.lists(st.integers(4, 50), min_size=0, max_size=11).map(lambda words: [*words, END])
@@ -30,10 +30,10 @@ def captions_in(batch: Batch) -> list[tuple[int, tuple[int, ...]]]:
     """(picture, ids) of each caption, read back from targets and places, checked against the inputs."""
     inputs_BxKxT = batch.inputs["inputs"]
     targets_BxKxT = np.full(inputs_BxKxT.shape, PAD)
-    where_N = batch.inputs["where"][: batch.tokens]
-    targets_BxKxT.reshape(-1)[where_N] = batch.targets_N[: batch.tokens]
-    assert batch.weights_N[: batch.tokens].all()
-    assert not batch.weights_N[batch.tokens :].any()
+    real = batch.weights_XxR == 1
+    assert real.sum() == batch.tokens
+    assert not batch.weights_XxR[~real].any()
+    targets_BxKxT.reshape(-1)[batch.inputs["where"][real]] = batch.targets_XxR[real]
     found = []
     for b, picture in enumerate(batch.inputs["features"][:, 0, 0]):
         for k in range(inputs_BxKxT.shape[1]):
@@ -72,7 +72,18 @@ def test_word_dropout_hides_words_from_the_input_and_never_from_the_target():
     pictures = [[[5] * 10 + [END]] for _ in range(200)]
     plain, dropped = (batches(pictures, 200, seed=3, word_dropout=share) for share in (0.0, 0.3))
     (before,), (after,) = list(plain.shuffled(1)), list(dropped.shuffled(1))
-    np.testing.assert_array_equal(before.targets_N, after.targets_N)
+    np.testing.assert_array_equal(before.targets_XxR, after.targets_XxR)
     words = before.inputs["inputs"] == 5
     assert (before.inputs["inputs"][~words] == after.inputs["inputs"][~words]).all()
     assert abs((after.inputs["inputs"][words] == UNKNOWN).mean() - 0.3) < 0.03
+
+
+@settings(max_examples=60)
+@given(words=st.integers(1, 5000))
+def test_pieces_are_few_and_almost_all_of_their_words_are_real(words):
+    """The output layer's work follows from their number: it must not be spent on padding."""
+    (batch,) = batches([[[5] * 7 + [END]] * (words // 8) + [[5] * (words % 8) + [END]]], size=1).in_order()
+    pieces, rows = batch.weights_XxR.shape
+    assert pieces == -(-batch.tokens // PIECE)
+    assert rows <= PIECE
+    assert pieces * rows - batch.tokens < pieces * PIECE_STEP

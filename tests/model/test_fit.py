@@ -87,7 +87,7 @@ def test_golden_numbers_of_one_step():
     )
     (batch,) = Batches(features_NxPxC, captions, 2).in_order()
     model.compile(optimizer=make_optimizer(settings, 10), jit_compile=False)
-    loss = float(model.train_on_batch(batch.inputs, batch.targets_N, batch.weights_N))
+    loss = float(model.train_on_batch(batch.inputs, batch.targets_XxR, batch.weights_XxR))
     sums = {weight.path: float(np.abs(keras.ops.convert_to_numpy(weight)).sum()) for weight in model.trainable_weights}
     assert loss == pytest.approx(GOLDEN_LOSS, rel=1e-5)
     assert sums == pytest.approx(GOLDEN_SUMS, rel=1e-5)

@@ -10,10 +10,10 @@ import numpy as np
 from captioner.config import END, PAD, START, UNKNOWN
 from captioner.text.captions import TokenizedCaptions
 
-# Few different shapes mean few compilations: lengths are rounded up to a multiple of this many words,
-# and the number of real words to a multiple of this share of the places.
+# Few different shapes mean few compilations: lengths are rounded up to a multiple of this many words.
 LENGTH_STEP = 4
-SHARE_STEP = 4
+# A piece of the real words: at most so many, so that their logits fit a processor's cache, and a multiple of so many.
+PIECE, PIECE_STEP = 512, 32
 
 
 @dataclass(frozen=True)
@@ -21,16 +21,17 @@ class Batch:
     """What one step sees.
 
     Attributes:
-        inputs: ``features`` [B, P, C] float16, ``inputs`` [B, K, T] int32, ``where`` [N] int32.
-        targets_N: the real words, int32.
-        weights_N: 1 for a real word, 0 where N was rounded up.
+        inputs: ``features`` [B, P, C] float16, ``inputs`` [B, K, T] int32, ``where`` [X, R] int32: the places of the
+            real words in [B * K * T], in X pieces of R.
+        targets_XxR: the real words, int32.
+        weights_XxR: 1 for a real word, 0 where the last piece was filled up.
         tokens: how many real words (``<end>`` included) there are.
         captions: how many captions there are.
     """
 
     inputs: dict[str, np.ndarray]
-    targets_N: np.ndarray
-    weights_N: np.ndarray
+    targets_XxR: np.ndarray
+    weights_XxR: np.ndarray
     tokens: int
     captions: int
 
@@ -86,16 +87,22 @@ class Batches:
             dropped = random.random(inputs_BxKxT.shape) < self.word_dropout
             inputs_BxKxT[dropped & (inputs_BxKxT > END)] = UNKNOWN
         where = np.flatnonzero(targets_BxKxT != PAD)
-        step = max(1, targets_BxKxT.size // SHARE_STEP)
-        padding = -len(where) % step
+        targets, weights = targets_BxKxT.reshape(-1)[where], np.ones(len(where), np.float32)
         return Batch(
             inputs={
                 "features": np.asarray(self.features_NxPxC[rows]),
                 "inputs": inputs_BxKxT,
-                "where": np.pad(where, (0, padding)).astype(np.int32),
+                "where": _in_pieces(where.astype(np.int32)),
             },
-            targets_N=np.pad(targets_BxKxT.reshape(-1)[where], (0, padding)).astype(np.int32),
-            weights_N=np.pad(np.ones(len(where), np.float32), (0, padding)),
+            targets_XxR=_in_pieces(targets),
+            weights_XxR=_in_pieces(weights),
             tokens=len(where),
             captions=int(self.captions.counts_N[rows].sum()),
         )
+
+
+def _in_pieces(values_N: np.ndarray) -> np.ndarray:
+    """[X, R], filled up with 0: as few pieces as may be, of as few words as may be."""
+    pieces = -(-len(values_N) // PIECE)
+    words = -(-len(values_N) // (pieces * PIECE_STEP)) * PIECE_STEP
+    return np.pad(values_N, (0, pieces * words - len(values_N))).reshape(pieces, words)

@@ -166,7 +166,7 @@ class Fit:
         began, captions = time.perf_counter(), 0
         for batch in islice(self.training.shuffled(state.epoch), state.batch, None):
             model.reset_metrics()
-            logs = model.train_on_batch(batch.inputs, batch.targets_N, batch.weights_N, return_dict=True)
+            logs = model.train_on_batch(batch.inputs, batch.targets_XxR, batch.weights_XxR, return_dict=True)
             loss = float(logs["loss"])
             if not np.isfinite(loss):
                 raise UserError(
@@ -248,7 +248,7 @@ def validation_loss(model: Captioner, validation: Batches) -> tuple[float, float
     total = tokens = 0.0
     for batch in validation.in_order():
         model.reset_metrics()
-        logs = model.test_on_batch(batch.inputs, batch.targets_N, batch.weights_N, return_dict=True)
+        logs = model.test_on_batch(batch.inputs, batch.targets_XxR, batch.weights_XxR, return_dict=True)
         total += float(logs["loss"]) * batch.tokens
         tokens += batch.tokens
     words = tokens - float(np.count_nonzero(validation.captions.ids == END))

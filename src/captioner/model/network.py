@@ -2,8 +2,8 @@
 
 After Xu et al. 2015, *Show, Attend and Tell*, with the attention behind the recurrence as in Luong et al. 2015
 (figure 2): all steps of a known caption are then computed at once. In array names B counts pictures, K captions of
-a picture, T words of a caption, N real words of a batch, P grid positions, C channels, A the attention's width,
-U the GRU's units, V entries of the vocabulary.
+a picture, T words of a caption, P grid positions, C channels, A the attention's width, U the GRU's units, W the width
+that the output layer sees, V entries of the vocabulary; a batch has X pieces of R real words.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import keras
 from keras import ops
 
 from captioner import config
+from captioner.model.loss import cross_entropy
 
 
 class Captioner(keras.Model):
-    """Gives the logits of the next word.
+    """Gives what the output layer sees of each word, in training, or the logits of the next word, in decoding.
 
     Projections stand only where two widths differ or the parameters ask for one, so that
     ``experiment=seed`` has the parameters of the published recipe and no more.
@@ -58,13 +59,15 @@ class Captioner(keras.Model):
 
     def build_for(self, positions: int, channels: int) -> None:
         """Creates all weights for pictures of ``positions`` x ``channels`` features."""
-        if self.settings.tie_embeddings:
+        if self.output_layer is None:
             self.output_bias = self.add_weight(shape=(self.vocab_size,), initializer="zeros", name="output_bias")
+        else:
+            self.output_layer.build((None, self.settings.units))
         self(
             {
                 "features": ops.zeros((1, positions, channels), "float16"),
                 "inputs": ops.zeros((1, 1, 2), "int32"),
-                "where": ops.zeros((1,), "int32"),
+                "where": ops.zeros((1, 1), "int32"),
             }
         )
 
@@ -82,18 +85,17 @@ class Captioner(keras.Model):
         )
         return self.norm(states_BxQxU + self.context(context_BxQxA)), weights_BxQxP
 
-    def logits(self, hidden_xU: Any, training: bool) -> Any:
-        """Logits over the vocabulary for any number of leading axes."""
-        hidden = self.to_output(self.dropout(hidden_xU, training=training))
-        if self.output_layer is not None:
-            return self.output_layer(hidden)
-        return ops.matmul(hidden, ops.transpose(self.embedding.embeddings)) + self.output_bias
+    def output(self) -> tuple[Any, Any]:
+        """The output layer's kernel [V, W] and bias [V]."""
+        if self.output_layer is None:
+            return ops.convert_to_tensor(self.embedding.embeddings), ops.convert_to_tensor(self.output_bias)
+        return ops.transpose(self.output_layer.kernel), ops.convert_to_tensor(self.output_layer.bias)
 
     def call(self, inputs: dict[str, Any], training: bool = False) -> Any:
-        """Logits [N, V] of the real words of a batch of known captions.
+        """What the output layer sees [X, R, W] of the real words of a batch of known captions.
 
         Args:
-            inputs: ``features`` [B, P, C]; ``inputs`` [B, K, T], the ids that come before each word; ``where`` [N],
+            inputs: ``features`` [B, P, C]; ``inputs`` [B, K, T], the ids that come before each word; ``where`` [X, R],
                 the places of the real words in [B * K * T], so that no logit is computed for padding.
             training: whether to drop out.
         """
@@ -109,8 +111,8 @@ class Captioner(keras.Model):
         # A picture's captions stand side by side as queries, so its features are used where they lie.
         states_BxQxU = ops.reshape(states_MxTxU, (pictures, captions * steps, self.settings.units))
         hidden_BxQxU, _ = self.attend(states_BxQxU, keys_BxPxA, training)
-        hidden_NxU = ops.take(ops.reshape(hidden_BxQxU, (-1, self.settings.units)), inputs["where"], axis=0)
-        return self.logits(hidden_NxU, training)
+        hidden_XxRxU = ops.take(ops.reshape(hidden_BxQxU, (-1, self.settings.units)), inputs["where"], axis=0)
+        return self.to_output(self.dropout(hidden_XxRxU, training=training))
 
     def step(self, ids_BxK: Any, states_BxKxU: Any, keys_BxPxA: Any) -> tuple[Any, Any, Any]:
         """One word further for K captions of each picture: logits [B, K, V], states [B, K, U], weights [B, K, P]."""
@@ -120,16 +122,18 @@ class Captioner(keras.Model):
         _, (flat_MxU,) = self.gru.cell(words_MxE, [flat_MxU], training=False)
         states_BxKxU = ops.reshape(flat_MxU, shape)
         hidden_BxKxU, weights_BxKxP = self.attend(states_BxKxU, keys_BxPxA, training=False)
-        return self.logits(hidden_BxKxU, training=False), states_BxKxU, weights_BxKxP
+        kernel_VxW, bias_V = self.output()
+        logits_BxKxV = ops.matmul(self.to_output(hidden_BxKxU), ops.transpose(kernel_VxW)) + bias_V
+        return logits_BxKxV, states_BxKxU, weights_BxKxP
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):  # type: ignore[no-untyped-def]
-        """Mean cross entropy in nats a token; ``sample_weight`` [N] is 0 where a batch was filled up.
+        """Mean cross entropy in nats a token, label smoothing in training only.
 
-        Label smoothing (Szegedy et al. 2016, section 7) moves the target towards the uniform distribution, in
-        training only: (1 - s) * nll(y) + s * mean over all words of nll = nll(y) + s * (logit(y) - mean logit).
+        Args:
+            x: unused.
+            y: [X, R], the true ids.
+            y_pred: [X, R, W], what `call` gave.
+            sample_weight: [X, R], 0 where a piece was filled up.
+            training: whether to smooth.
         """
-        loss_N = keras.losses.sparse_categorical_crossentropy(y, y_pred, from_logits=True)
-        if training and self.label_smoothing:
-            target_N = ops.squeeze(ops.take_along_axis(y_pred, ops.expand_dims(y, -1), axis=-1), -1)
-            loss_N = loss_N + self.label_smoothing * (target_N - ops.mean(y_pred, axis=-1))
-        return ops.sum(loss_N * sample_weight) / ops.sum(sample_weight)
+        return cross_entropy(y_pred, *self.output(), y, sample_weight, self.label_smoothing if training else 0.0)

@@ -45,13 +45,15 @@ def _summary(model: Captioner, positions: int, channels: int) -> str:
 
     Keras knows the shapes of a model with a ``call`` of its own only where the layers saw symbolic tensors.
     """
-    model.call(
+    seen = model.call(
         {
             "features": keras.Input(batch_shape=(1, positions, channels), dtype="float16"),
             "inputs": keras.Input(batch_shape=(1, 1, 1), dtype="int32"),
-            "where": keras.Input(batch_shape=(1,), dtype="int32"),
+            "where": keras.Input(batch_shape=(1, 1), dtype="int32"),
         }
     )
+    if model.output_layer is not None:
+        model.output_layer(seen)
     lines = [f"Shapes for one picture of {positions} x {channels} features and one word of its caption."]
     if model.settings.tie_embeddings:
         tied = f"The output is tied to the embedding: of its own it has {model.vocab_size:,} biases, part of the total."
