@@ -58,9 +58,8 @@ def features(pictures: int) -> np.ndarray:
 def logits_of(model: Captioner, captions: TokenizedCaptions, features_NxPxC: np.ndarray) -> np.ndarray:
     """The logits of all real words, picture by picture, caption by caption."""
     (batch,) = Batches(features_NxPxC, captions, size=len(features_NxPxC)).in_order()
-    kernel_VxW, bias_V = model.output()
-    logits_XxRxV = keras.ops.matmul(model(batch.inputs), keras.ops.transpose(kernel_VxW)) + bias_V
-    return keras.ops.convert_to_numpy(logits_XxRxV).reshape(-1, VOCABULARY)[: batch.tokens]
+    logits_XxRxV = keras.ops.convert_to_numpy(model.logits(model(batch.inputs)))
+    return logits_XxRxV.reshape(-1, VOCABULARY)[: batch.tokens]
 
 
 def test_the_published_recipe_has_its_published_number_of_parameters():

@@ -91,6 +91,12 @@ class Captioner(keras.Model):
             return ops.convert_to_tensor(self.embedding.embeddings), ops.convert_to_tensor(self.output_bias)
         return ops.transpose(self.output_layer.kernel), ops.convert_to_tensor(self.output_layer.bias)
 
+    def logits(self, hidden_xW: Any) -> Any:
+        """Logits over the vocabulary for any number of leading axes."""
+        if self.output_layer is not None:
+            return self.output_layer(hidden_xW)
+        return ops.matmul(hidden_xW, ops.transpose(self.embedding.embeddings)) + self.output_bias
+
     def call(self, inputs: dict[str, Any], training: bool = False) -> Any:
         """What the output layer sees [X, R, W] of the real words of a batch of known captions.
 
@@ -122,9 +128,7 @@ class Captioner(keras.Model):
         _, (flat_MxU,) = self.gru.cell(words_MxE, [flat_MxU], training=False)
         states_BxKxU = ops.reshape(flat_MxU, shape)
         hidden_BxKxU, weights_BxKxP = self.attend(states_BxKxU, keys_BxPxA, training=False)
-        kernel_VxW, bias_V = self.output()
-        logits_BxKxV = ops.matmul(self.to_output(hidden_BxKxU), ops.transpose(kernel_VxW)) + bias_V
-        return logits_BxKxV, states_BxKxU, weights_BxKxP
+        return self.logits(self.to_output(hidden_BxKxU)), states_BxKxU, weights_BxKxP
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):  # type: ignore[no-untyped-def]
         """Mean cross entropy in nats a token, label smoothing in training only.
