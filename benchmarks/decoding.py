@@ -16,7 +16,6 @@ from typing import Any
 
 import made_up
 import numpy as np
-import seed_recipe
 from rows import faster, give, seconds_of, within
 from training import CHANNELS, POSITIONS
 
@@ -82,6 +81,7 @@ def seconds_to_caption(
 def recipe_caption(options: argparse.Namespace) -> float:
     """Seconds of the recipe for a picture."""
     import keras
+    import seed_recipe
 
     cnn = keras.applications.InceptionResNetV2(include_top=False, weights=None, input_shape=(299, 299, 3))
     _, encoder, decoder = seed_recipe.recipe(cnn, options.vocab_size, options.width)

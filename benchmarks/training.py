@@ -14,7 +14,6 @@ from typing import Any
 
 import made_up
 import numpy as np
-import seed_recipe
 from rows import Row, faster, give, seconds_of
 
 from captioner.backend import use_backend
@@ -97,15 +96,21 @@ def operations(params: Params, pictures: int, tokens: int) -> float:
 
     Back costs twice what forward costs: once for the inputs and once for the weights; features have no gradient.
     """
+    projected = pictures * POSITIONS * CHANNELS * params.model.attention_dim
+    return 2 * (3 * tokens * a_token(params) + 2 * projected)
+
+
+def a_token(params: Params) -> int:
+    """Multiplications forward for one word: the GRU, Luong's attention, the output layer."""
     model = params.model
-    attended, units, embedded = model.attention_dim, model.units, model.embedding_dim
-    a_token = 3 * units * (embedded + units) + 2 * POSITIONS * attended + units * params.text.vocab_size
-    return 2 * (3 * tokens * a_token + 2 * pictures * POSITIONS * CHANNELS * attended)
+    attention = 2 * POSITIONS * model.attention_dim
+    return 3 * model.units * (model.embedding_dim + model.units) + attention + model.units * params.text.vocab_size
 
 
 def recipe_step(options: argparse.Namespace) -> float:
     """Seconds of a step of the recipe."""
     import keras
+    import seed_recipe
 
     cnn = keras.applications.InceptionResNetV2(include_top=False, weights=None, input_shape=(299, 299, 3))
     network, *_ = seed_recipe.recipe(cnn, options.vocab_size, options.width)

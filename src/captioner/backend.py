@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 def use_backend(name: str, deterministic: bool = True) -> None:
-    """Sets Keras's backend (``tensorflow`` or ``jax``), quiet, and deterministic unless told otherwise."""
+    """Sets Keras's backend (``tensorflow`` or ``jax``), quiet, and deterministic unless told otherwise.
+
+    Raises:
+        RuntimeError: keras is imported already, with the other backend.
+    """
+    keras = sys.modules.get("keras")
+    if keras and keras.config.backend() != name:
+        raise RuntimeError(f"keras was imported before its backend was set to {name}")
     os.environ["KERAS_BACKEND"] = name
     if name == "jax":
         # On a GPU, autotuning could choose other kernels in another process.

@@ -41,7 +41,7 @@ class Batches:
     """The batches of a split.
 
     Attributes:
-        features_NxPxC: float16, one row a picture; may be memory-mapped.
+        features_NxPxC: float16, one row a picture; may be memory-mapped, or lie on a GPU.
         captions: their ids.
         size: pictures in a batch.
         seed: decides the order and which words are dropped.
@@ -90,7 +90,7 @@ class Batches:
         targets, weights = targets_BxKxT.reshape(-1)[where], np.ones(len(where), np.float32)
         return Batch(
             inputs={
-                "features": np.asarray(self.features_NxPxC[rows]),
+                "features": self.features_NxPxC[rows],
                 "inputs": inputs_BxKxT,
                 "where": _in_pieces(where.astype(np.int32)),
             },
