@@ -19,7 +19,7 @@ import rows
 
 from captioner.track.record import environment
 
-NAMES = ("training", "preparing", "decoding", "scoring", "starting", "growing", "tracking")
+NAMES = ("counting", "training", "preparing", "decoding", "scoring", "starting", "growing", "tracking")
 
 
 def main() -> None:
