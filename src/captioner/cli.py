@@ -12,17 +12,14 @@ def main() -> None:
     """Parses the command line; errors that a user can mend are one line and status 1."""
     arguments = _parser().parse_args()
     # Everything heavy is imported by the command that needs it: `captioner --help` answers at once.
-    from captioner.config import UserError
+    from captioner.config import errors_in_one_line
 
-    try:
-        sys.exit(_run(arguments))
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted")
-    except BrokenPipeError:  # `| head` has seen enough; Python would complain again as it closes the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    with errors_in_one_line():
+        try:
+            sys.exit(_run(arguments))
+        except BrokenPipeError:  # `| head` has seen enough; Python would complain again as it closes the pipe
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
 
 
 def _parser() -> argparse.ArgumentParser:

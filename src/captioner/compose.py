@@ -12,7 +12,7 @@ from dvc.utils.hydra import compose_and_dump
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from captioner.config import UserError, check_params, explain_unknown
+from captioner.config import UserError, check_params, errors_in_one_line, explain_unknown
 
 
 def compose(overrides: list[str], root: Path) -> str:
@@ -40,7 +40,5 @@ def in_our_words(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_one_line():
         Path("params.yaml").write_text(compose(sys.argv[1:], Path()), encoding="utf-8")
-    except UserError as error:
-        sys.exit(f"error: {error}")

@@ -6,8 +6,12 @@ DVC composes ``conf/`` without this package, so types and keys are checked here,
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,6 +27,28 @@ PAD, UNKNOWN, START, END = range(len(SPECIAL_TOKENS))
 
 class UserError(Exception):
     """Something the user can mend. Its text says what, where, and what to do; it is shown without a traceback."""
+
+
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    """Around a whole program: what the user can mend, and Ctrl-C, end it with one line and status 1."""
+    try:
+        yield
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {_explain_os(error)}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
+
+
+def _explain_os(error: OSError) -> str:
+    """What befell a file, and what to do about it."""
+    what = " ".join(str(error.strerror or error).split())[:300]
+    where = f"{error.filename}: " if error.filename else ""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT) or f"errno = {errno.ENOSPC}" in what  # so says HDF5
+    todo = "free some space" if full else "make it readable and writable"
+    return f"{where}{what}: {todo}, and run the same command again"
 
 
 class Section(BaseModel):
@@ -48,6 +74,7 @@ class Data(Section):
     path: str | None
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     limit: Annotated[int, Field(ge=1)] | None
+    on_bad_image: Literal["error", "skip"]
     watch: str
     extractor: Extractor
 
@@ -196,6 +223,8 @@ def check_params(tree: dict[str, Any]) -> Params:
         return Params.model_validate(tree)
     except ValidationError as error:
         raise UserError("params.yaml: " + "; ".join(_explain(e) for e in error.errors())) from None
+    except UnicodeEncodeError:  # pydantic, on a text that it would name in an error
+        raise UserError("params.yaml: half a character (a lone surrogate) is in a text: write it whole") from None
 
 
 def _explain(error: Any) -> str:

@@ -39,10 +39,14 @@ class Checkpoints:
         partial = self._path.with_suffix(".partial")
         named = {f"array_{number}": array for number, array in enumerate(arrays)}
         named["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
-        with partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, **named)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with partial.open("wb") as file:
+                np.savez(file, allow_pickle=False, **named)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:  # a full disk: make room for those who need it too
+            partial.unlink(missing_ok=True)
+            raise OSError(error.errno, error.strerror, str(partial)) from None
         partial.replace(self._path)
         now = time.monotonic()
         self._next = now + (now - began) / SHARE

@@ -9,7 +9,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from captioner.config import Params, UserError, check_params
+from captioner.config import Params, check_params, errors_in_one_line
 
 # Hydra writes no folders and no log of its own: DVC keeps the outs, MLflow the record.
 HYDRA_SETTINGS = ["hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none"]
@@ -29,13 +29,8 @@ def stage(work: Callable[[Params], None]) -> Callable[[], None]:
     """Makes a program of ``work``: it gets the checked parameters, and its errors become one line and status 1."""
 
     def job(tree: DictConfig) -> None:
-        try:
-            params = check_params(OmegaConf.to_container(tree, resolve=True))
-            work(params)
-        except UserError as error:
-            sys.exit(f"error: {error}")
-        except KeyboardInterrupt:
-            sys.exit("interrupted")
+        with errors_in_one_line():
+            work(check_params(OmegaConf.to_container(tree, resolve=True)))
 
     def main() -> None:
         sys.argv[1:1] = HYDRA_SETTINGS

@@ -12,7 +12,7 @@ import hydra
 from hydra.errors import HydraException
 
 from captioner.compose import in_our_words
-from captioner.config import UserError
+from captioner.config import UserError, errors_in_one_line
 from captioner.sweep.points import point
 from captioner.sweep.results import finish
 from captioner.sweep.start import SWEEPS, Sweep, discard, started
@@ -33,7 +33,7 @@ def main() -> None:
     # Hydra looks for plugins in packages of this name: our resolver is one.
     sys.path.insert(0, str(Path("conf").resolve()))
     application = hydra.main(version_base="1.3", config_path=str(Path("conf").resolve()), config_name="config")(point)
-    try:
+    with errors_in_one_line():
         if not any(word.startswith("-") for word in given):
             raise UserError("a sweep needs -m: python -m captioner.sweep -m text.vocab_size=1000,2000")
         if not {"-m", "--multirun"} & set(given):  # --help, --cfg and their like
@@ -43,8 +43,6 @@ def main() -> None:
             sys.argv += [*HYDRA_SETTINGS, f"hydra.job.name={sweep.name}"]
             complete = _launch(application, sweep)
             sys.exit(0 if finish(sweep, complete) else 1)
-    except UserError as error:
-        sys.exit(f"error: {error}")
 
 
 def _launch(application: Callable[[], None], sweep: Sweep) -> bool:

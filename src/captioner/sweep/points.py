@@ -18,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from captioner.compose import compose
-from captioner.config import Params, UserError, check_params
+from captioner.config import Params, UserError, check_params, errors_in_one_line
 from captioner.sweep.start import DONE, SWEEPS, Sweep, lock_file
 from captioner.track.copies import clone, dvc, environment_of_copy, git
 from captioner.track.identity import deciding_params, flat, hash_of, identify
@@ -103,7 +103,9 @@ def run_point(sweep: Sweep, overrides: list[str]) -> dict[str, Any]:
             "computed": True,
         }
         known.parent.mkdir(parents=True, exist_ok=True)
-        known.write_text(json.dumps(result), encoding="utf-8")
+        partial = known.with_suffix(".partial")
+        partial.write_text(json.dumps(result), encoding="utf-8")
+        partial.replace(known)  # as a whole, for those who are killed meanwhile
         shutil.rmtree(copy)
     return result
 
@@ -163,11 +165,9 @@ def _digest(*parts: str) -> str:
 
 def main() -> None:
     """Runs one point: the file for its answer, then its overrides."""
-    try:
+    with errors_in_one_line():
         result = run_point(Sweep.of_process(), sys.argv[2:])
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    Path(sys.argv[1]).write_text(json.dumps(result), encoding="utf-8")
+        Path(sys.argv[1]).write_text(json.dumps(result), encoding="utf-8")
 
 
 if __name__ == "__main__":
