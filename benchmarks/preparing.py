@@ -73,8 +73,8 @@ def prepare(folder: Path, extractor: config.Extractor) -> list[tuple[float, floa
     FeaturesFile.append = marked
     photos = str(folder / "photos")
     places = {"data_dir": str(folder / "tfds"), "path": photos, "watch": photos}
-    data = config.Data(name="karpathy", seed=0, limit=None, extractor=extractor, **places)
-    prepare(data, folder / "prepared", folder / "samples.png", folder / "kept")
+    data = config.Data(name="karpathy", seed=0, limit=None, on_bad_image="error", extractor=extractor, **places)
+    prepare(data, folder / "prepared", folder / "reports", folder / "kept")
     return marks
 
 

@@ -61,11 +61,11 @@ def settings(name: str, folder: Path, cnn: config.Extractor | None = None, **cha
     """Parameters as they are after the schema has checked them; what DVC watches plays no part here."""
     cnn = cnn or config.Extractor(name="shapes_cnn", weights="builtin", batch_size=4, watch="")
     values = {"name": name, "data_dir": str(folder / "tfds"), "path": None, "seed": 1, "limit": None, "watch": ""}
-    return config.Data.model_construct(**(values | changes), extractor=cnn)
+    return config.Data.model_construct(**(values | {"on_bad_image": "error"} | changes), extractor=cnn)
 
 
 def run(data: config.Data, out: Path) -> Path:
-    prepare(data, out, out / "samples.png", out / "kept")
+    prepare(data, out, out, out / "kept")
     return out
 
 
@@ -141,7 +141,7 @@ def test_shapes_end_to_end(tmp_path: Path) -> None:
     path = picture_path(out / "pictures", "train", 8)
     assert path
     assert np.array_equal(np.asarray(Image.open(path)), render(draw_scene(1, 8)))
-    assert Image.open(out / "samples.png").size[0] > 600
+    assert Image.open(out / "figures" / "samples.png").size[0] > 600
     assert not list(out.rglob("*.partial"))
 
 
@@ -185,16 +185,50 @@ def test_a_changed_picture_is_never_taken_from_what_was_prepared(tmp_path: Path)
     assert before["features/train.npy"] == after["features/train.npy"]
 
 
-def test_a_damaged_picture_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["half of it", "a marker in the middle"])
+def test_a_damaged_picture_leaves_nothing_behind(damage: str, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "mine")
     whole = (folder / "images" / "plain.jpg").read_bytes()
-    (folder / "images" / "plain.jpg").write_bytes(whole[: len(whole) // 2])
+    rest = b"" if damage == "half of it" else b"\xff" + whole[650:]  # over which Pillow reads, and tensorflow does not
+    (folder / "images" / "plain.jpg").write_bytes(whole[:649] + rest)
     data = settings("karpathy", tmp_path, path=str(folder))
     with pytest.raises(UserError, match=r"plain.jpg is damaged"):
         run(data, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert not bytes_of(tmp_path / "tfds")
     assert not any((tmp_path / "tfds" / "karpathy").iterdir())
+
+
+def test_bad_pictures_are_skipped_listed_and_not_mistaken_for_others(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "mine")
+    whole = (folder / "images" / "plain.jpg").read_bytes()
+    (folder / "images" / "plain.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "images" / "palette.png").unlink()
+    data = settings("karpathy", tmp_path, path=str(folder), on_bad_image="skip")
+    out = run(data, tmp_path / "out")
+    assert read_captions(out / "captions", "train").file_names == ["print.jpg", "turned.jpg"]
+    assert len(read_features(out / "features", "train")) == 2
+    header, *lines = (out / "skipped.csv").read_text().splitlines()
+    assert header == "file_name,split,reason"
+    assert sorted(line.split(",")[:2] for line in lines) == [["palette.png", "restval"], ["plain.jpg", "train"]]
+    assert "plain.jpg is damaged" in "".join(lines)
+    assert "palette.png cannot be read" in "".join(lines)
+    assert str(tmp_path) not in "".join(lines), "the list is the same on every machine"
+    again = run(data, tmp_path / "again")  # the dataset that is there says what it lacks
+    assert bytes_of(out) == bytes_of(again)
+    (folder / "images" / "plain.jpg").write_bytes(whole)
+    assert len(read_features(run(data, tmp_path / "mended") / "features", "train")) == 3
+
+
+def test_skipping_leaves_no_split_empty(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "mine")
+    for name in ("grey.jpg", "web.webp"):
+        (folder / "images" / name).write_text("hello")
+    data = settings("karpathy", tmp_path, path=str(folder), on_bad_image="skip")
+    with pytest.raises(UserError, match="no picture of the split val can be read"):
+        run(data, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert not bytes_of(tmp_path / "tfds")
 
 
 @pytest.mark.usefixtures("offline")

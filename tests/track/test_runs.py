@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 EVERYTHING = {
     *("captioner", "vocabulary.txt", "params.yaml", "dvc.lock", "identity.json", "environment.json", "patch.diff"),
-    *("captions.json", "metrics.json", "intervals.json", "each.csv", "index.html", "figures"),
+    *("captions.json", "metrics.json", "intervals.json", "each.csv", "index.html", "figures", "skipped.csv"),
 }
 NUMBERS = itertools.count()
 SCORES = {"bleu_1", "bleu_2", "bleu_3", "bleu_4", "cider", "rouge_l", "val_loss", "loss", "learning_rate"}

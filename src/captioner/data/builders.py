@@ -12,7 +12,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from captioner.config import UserError
 from captioner.data import grammar, painting, scenes
+from captioner.data.extractors import decoded
 from captioner.data.karpathy import Album, read_album
 from captioner.data.pictures import picture_bytes, png_bytes
 from captioner.data.scenes import SHAPES, SIDE, draw_scene
@@ -93,23 +95,27 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
 
 @dataclasses.dataclass(eq=False)
 class KarpathyConfig(tfds.core.BuilderConfig):
-    """Which folder: its name holds a digest of the captions and pictures."""
+    """Which folder: its name holds a digest of the captions and pictures. ``skip``: pictures may be bad."""
 
     album: Album = NO_ALBUM
+    skip: bool = False
 
     @classmethod
-    def of_folder(cls, folder: Path) -> KarpathyConfig:
+    def of_folder(cls, folder: Path, skip: bool = False) -> KarpathyConfig:
         """The folder as it is now.
 
         Raises:
             UserError: as ``captioner.data.karpathy.read_album``.
         """
-        album = read_album(folder)
-        return cls(name=album.digest, album=album)
+        album = read_album(folder, skip)
+        return cls(name=album.digest + ("-skip" if skip else ""), album=album, skip=skip)
 
 
 class Karpathy(tfds.core.GeneratorBasedBuilder):
-    """A user's own pictures with a Karpathy-style JSON. No objects."""
+    """A user's own pictures with a Karpathy-style JSON. No objects.
+
+    ``info.metadata["skipped"]`` lists the pictures that could not be read: file name, split, reason.
+    """
 
     VERSION = tfds.core.Version("1.0.0")
     builder_config: KarpathyConfig
@@ -123,23 +129,40 @@ class Karpathy(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(split) for split in splits}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        read = 0
         for number, photo in enumerate(self.builder_config.album.of_split(split)):
+            try:
+                picture = picture_bytes(photo.path)
+                decoded(picture, str(photo.path))
+            except UserError as error:
+                if not self.builder_config.skip:
+                    raise
+                reason = str(error).replace(str(photo.path), photo.file_name)
+                self.info.metadata.setdefault("skipped", []).append((photo.file_name, split, reason))
+                continue
+            read += 1
             yield (
                 number,
                 {
-                    "image": picture_bytes(photo.path),
+                    "image": picture,
                     "image/filename": photo.file_name,
                     "image/id": photo.image_id,
                     "objects": [],
                     "captions": [{"id": caption_id, "text": text} for caption_id, text in photo.captions],
                 },
             )
+        if not read:
+            raise UserError(f"no picture of the split {split} can be read: check data.path and the pictures")
 
 
 def _info_of(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetInfo:
     """Examples stay in the order they are generated in."""
     return tfds.core.DatasetInfo(
-        builder=builder, description=type(builder).__doc__, features=coco_features(), disable_shuffling=True
+        builder=builder,
+        description=type(builder).__doc__,
+        features=coco_features(),
+        disable_shuffling=True,
+        metadata=tfds.core.MetadataDict(),
     )
 
 

@@ -78,12 +78,17 @@ class Extractor:
         return features_BxPxC
 
     def features_of(self, pictures: Sequence[bytes]) -> np.ndarray:
-        """Features of JPEG or PNG bytes, as ``prepare`` computes them: float16 [pictures, positions, channels]."""
+        """Features of JPEG or PNG bytes, as ``prepare`` computes them: float16 [pictures, positions, channels].
+
+        Raises:
+            UserError: as `decoded`.
+        """
         import tensorflow as tf
 
         firsts = range(0, len(pictures), self.batch_size)
         batches = [pictures[first : first + self.batch_size] for first in firsts]
-        return np.concatenate([self.features(tf.stack([self.square(p) for p in batch])) for batch in batches])
+        squares = ([resize(decoded(picture, "it"), self.side) for picture in batch] for batch in batches)
+        return np.concatenate([self.features(tf.stack(of_batch)) for of_batch in squares])
 
     def write_weights(self, path: Path) -> None:
         """Writes the network's weights to a ``.weights.h5`` that ``data.extractor.weights`` takes."""
@@ -99,6 +104,21 @@ class Extractor:
         grid_BxHxWxC = self._model(self._preprocess(squares_BxSxSx3), training=False)
         features_BxPxC = tf.reshape(grid_BxHxWxC, (-1, self.positions, self.channels))
         return tf.saturate_cast(features_BxPxC, tf.float16)
+
+
+def decoded(picture: bytes | tf.Tensor, name: str) -> tf.Tensor:
+    """A picture's JPEG or PNG bytes as pixels: uint8 [height, width, 3].
+
+    Raises:
+        UserError: tensorflow, which is stricter than Pillow, finds it damaged; the error calls it ``name``.
+    """
+    import tensorflow as tf
+
+    try:
+        return tf.io.decode_image(picture, channels=3, expand_animations=False)
+    except tf.errors.InvalidArgumentError as error:
+        reason = str(error.message).rpartition("}} ")[2].partition(" [Op")[0]
+        raise UserError(f"{name} is damaged ({reason}): replace it") from None
 
 
 def as_seen(square_SxSx3: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from captioner.config import UserError
 
 SPLITS = ("train", "restval", "val", "test")
 NEEDED = ("train", "val")
+LONGEST_NAME = 255  # bytes, on the file systems that there are
 FORMAT = '{"images": [{"filename": ..., "split": ..., "cocoid" or "imgid": ..., "sentences": [{"raw": ...}]}]}'
 
 
@@ -38,27 +39,43 @@ class Album:
         return [photo for photo in self.photos if photo.split == split]
 
 
-def read_album(folder: Path) -> Album:
+def read_album(folder: Path, skip: bool = False) -> Album:
     """Reads and checks the folder's JSON, finds all pictures, and reads each once for the digest.
+
+    Args:
+        folder: a user's.
+        skip: whether pictures may be missing.
 
     Raises:
         UserError: there is not exactly one ``dataset*.json``, or it is not in Karpathy's format, or pictures, captions
             or splits are missing.
     """
     source = _only_json(folder)
-    content = source.read_bytes()
-    try:
-        tree = json.loads(content)
-    except ValueError as error:
-        raise UserError(f"{source} is no JSON ({error}): repair it") from None
+    tree = read_json(source)
     if not isinstance(tree, dict) or not isinstance(tree.get("images"), list):
         raise UserError(f"{source} is not in Karpathy's format: expected {FORMAT}")
-    photos = tuple(_photo(folder, entry, number, source) for number, entry in enumerate(tree["images"]))
+    photos = tuple(_photo(folder, entry, number, source, skip) for number, entry in enumerate(tree["images"]))
     _check(photos, source)
-    digest = hashlib.sha256(content)
+    digest = hashlib.sha256(source.read_bytes())
     for photo in photos:
-        digest.update(hashlib.sha256(photo.path.read_bytes()).digest())
+        digest.update(hashlib.sha256(_content(photo.path, skip)).digest())
     return Album(photos, digest.hexdigest()[:12])
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file of any encoding of Unicode holds.
+
+    Raises:
+        UserError: it cannot be read, or is no JSON, or holds half a character (a lone surrogate), which is no text.
+    """
+    try:
+        tree = json.loads(path.read_bytes())
+        json.dumps(tree, ensure_ascii=False).encode()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): check the path") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is no JSON ({error}): repair it") from None
+    return tree
 
 
 def _only_json(folder: Path) -> Path:
@@ -71,7 +88,7 @@ def _only_json(folder: Path) -> Path:
     return found[0]
 
 
-def _photo(folder: Path, entry: Any, number: int, source: Path) -> Photo:
+def _photo(folder: Path, entry: Any, number: int, source: Path, skip: bool) -> Photo:
     """An entry of ``images``, checked."""
     try:
         image_id = entry.get("cocoid", entry.get("imgid"))
@@ -79,29 +96,50 @@ def _photo(folder: Path, entry: Any, number: int, source: Path) -> Photo:
         sentences = [(sentence.get("sentid", 0), sentence["raw"]) for sentence in entry["sentences"]]
     except (AttributeError, KeyError, TypeError):
         raise UserError(f"{source}: images[{number}] is not in Karpathy's format: expected {FORMAT}") from None
-    where = f"{source}: images[{number}] ({name})"
+    where = f"{source}: images[{number}] ({str(name)[:100]!r})"
     strings = (name, subfolder, split, *(raw for _, raw in sentences))
     integers = (image_id, *(sentence_id for sentence_id, _ in sentences))
-    if not all(isinstance(value, str) for value in strings) or any(type(value) is not int for value in integers):
+    if not all(isinstance(value, str) for value in strings) or not all(map(_is_id, integers)):
         raise UserError(f"{where}: names, splits and captions must be text, ids whole numbers: expected {FORMAT}")
     if split not in SPLITS:
         raise UserError(f"{where}: its split is {split!r}; allowed: {', '.join(SPLITS)}")
     captions = tuple((sentence_id, raw) for sentence_id, raw in sentences if raw.strip())
     if not captions:
         raise UserError(f"{where} has no caption: give it one, or take the picture out")
-    return Photo(image_id, name, _find(folder, subfolder, name, where), split, captions)
+    return Photo(image_id, name, _find(folder, subfolder, name, where, skip), split, captions)
 
 
-def _find(folder: Path, subfolder: str, name: str, where: str) -> Path:
-    """Where the picture is. The folder may hold links, but names alone must not lead out of it."""
+def _is_id(value: Any) -> bool:
+    """Whether it is a whole number that the tables hold."""
+    return type(value) is int and -(2**63) <= value < 2**63
+
+
+def _find(folder: Path, subfolder: str, name: str, where: str, skip: bool) -> Path:
+    """Where the picture is, or with ``skip`` where it should be.
+
+    The folder may hold links, but names alone must not lead out of it.
+    """
     relative = PurePosixPath(subfolder, name)
     if relative.is_absolute() or ".." in relative.parts or not name:
         raise UserError(f"{where}: its path {str(relative)!r} leads out of the folder; give one inside")
+    if not str(relative).isprintable() or any(len(part.encode()) > LONGEST_NAME for part in relative.parts):
+        raise UserError(f"{where}: its path is none that a disk can hold; give the picture's own")
     tried = dict.fromkeys((folder / relative, folder / "images" / name, folder / name))
     for path in tried:
         if path.is_file():
             return path
+    if skip:
+        return folder / relative
     raise UserError(f"{where} is missing: looked for {', '.join(map(str, tried))}")
+
+
+def _content(path: Path, skip: bool) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        if skip:
+            return b""
+        raise UserError(f"{path} cannot be read ({error.strerror}): check its permissions") from None
 
 
 def _check(photos: tuple[Photo, ...], source: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,19 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from captioner.config import UserError
 
 ORIENTATION = 0x0112  # of the EXIF tags; 1 is upright
+LONGEST_SIDE = 1_000_000  # pixels, of a PNG that libpng reads
+# What Pillow's readers do on damaged files.
+READERS_RAISE = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    RuntimeError,
+    struct.error,
+)
 
 
 def picture_bytes(path: Path) -> bytes:
@@ -33,6 +47,8 @@ def upright_bytes(content: bytes, name: str) -> bytes:
     """`picture_bytes` of a file's content; errors call it ``name``."""
     try:
         with Image.open(io.BytesIO(content)) as image:
+            if max(image.size) > LONGEST_SIDE:
+                raise UserError(f"{name} has too many pixels: make it smaller")
             image.load()
             if image.format == "JPEG" and image.mode == "RGB" and image.getexif().get(ORIENTATION, 1) == 1:
                 return content
@@ -41,7 +57,7 @@ def upright_bytes(content: bytes, name: str) -> bytes:
         raise UserError(f"{name} is no picture that Pillow reads: give a JPEG, PNG, WebP ...") from None
     except Image.DecompressionBombError:
         raise UserError(f"{name} has too many pixels: make it smaller") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's readers raise on damaged files
+    except READERS_RAISE as error:
         raise UserError(f"{name} is damaged ({error}): replace it") from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import os
 import shutil
 import sys
@@ -44,12 +45,13 @@ class _Rows:
     pictures: dict[int, np.ndarray] = field(default_factory=dict)
 
 
-def prepare(data: config.Data, out: Path, figure: Path, kept: Path) -> None:
+def prepare(data: config.Data, out: Path, reports: Path, kept: Path) -> None:
     """Writes ``out/captions``, ``out/features`` and ``out/pictures`` for train (with restval), val and test.
 
     Rows are in the order of the prepared TFDS dataset; equal inputs give equal bytes. A dataset without a test split
-    gives no test files. ``figure`` becomes a PNG of training pictures with their captions. ``kept`` holds the features
-    while they are made: when it is killed and started again, it goes on from there.
+    gives no test files. ``reports`` gets ``skipped.csv``, the pictures that could not be read, and
+    ``figures/samples.png``, training pictures with their captions. ``kept`` holds the features while they are made:
+    when it is killed and started again, it goes on from there.
 
     Raises:
         UserError: the CNN, its weights or the dataset are not as they should be; nothing has been written then.
@@ -59,17 +61,19 @@ def prepare(data: config.Data, out: Path, figure: Path, kept: Path) -> None:
     extractor = Extractor(data.extractor)
     builder = _builder(data)
     splits = _splits(builder, data)
+    _report(builder, reports / "skipped.csv")
     kept /= builder.info.full_name.replace("/", "-")
     kept.mkdir(parents=True, exist_ok=True)
     for folder in ("captions", "features", "pictures"):
         shutil.rmtree(out / folder, ignore_errors=True)
+    samples = reports / "figures" / "samples.png"
     for split, (instruction, count) in splits.items():
         rows = _write_features(builder, instruction, count, extractor, kept / f"{split}.npy")
         write_captions(out / "captions", split, CaptionTable(rows.image_ids, rows.file_names, rows.captions))
         _write_pictures(out / "pictures" / split, rows)
         if split == "train":
             shown = sorted(rows.pictures)
-            draw_samples([rows.pictures[row] for row in shown], [rows.captions[row] for row in shown], figure)
+            draw_samples([rows.pictures[row] for row in shown], [rows.captions[row] for row in shown], samples)
     (out / "features").mkdir(parents=True)
     for split in splits:
         (kept / f"{split}.npy").replace(out / "features" / f"{split}.npy")
@@ -89,7 +93,7 @@ def _builder(data: config.Data) -> tfds.core.DatasetBuilder:
     if data.name == "shapes":
         builder = builders.Shapes(data_dir=data_dir, config=builders.ShapesConfig.of_seed(data.seed))
     else:
-        album = builders.KarpathyConfig.of_folder(in_repository(str(data.path)))
+        album = builders.KarpathyConfig.of_folder(in_repository(str(data.path)), skip=data.on_bad_image == "skip")
         builder = builders.Karpathy(data_dir=data_dir, config=album)
     _make(builder)
     return builder
@@ -97,12 +101,19 @@ def _builder(data: config.Data) -> tfds.core.DatasetBuilder:
 
 def _make(builder: tfds.core.DatasetBuilder) -> None:
     """Writes the dataset unless it is there. TFDS takes back what it began when a picture turns out to be damaged."""
+    import tensorflow as tf
+
     try:
         with _quiet():
             builder.download_and_prepare()
     except UserError:
         Path(builder.data_dir).parent.rmdir()
         raise
+    except tf.errors.OpError as error:
+        reason = str(error.message).splitlines()[0]
+        raise UserError(
+            f"{builder.data_dir} cannot be written ({reason}): free some space, or set data.data_dir"
+        ) from None
 
 
 def _coco(data_dir: str) -> tfds.core.DatasetBuilder:
@@ -134,10 +145,24 @@ def _splits(builder: tfds.core.DatasetBuilder, data: config.Data) -> dict[str, t
     return found
 
 
+def _report(builder: tfds.core.DatasetBuilder, path: Path) -> None:
+    """Lists the pictures that the dataset had to do without."""
+    skipped = (builder.info.metadata or {}).get("skipped", [])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([("file_name", "split", "reason"), *skipped])
+    if skipped:
+        print(f"{len(skipped)} pictures skipped: see {path}", flush=True)
+
+
 def _write_features(
     builder: tfds.core.DatasetBuilder, instruction: str, count: int, extractor: Extractor, path: Path
 ) -> _Rows:
     """Streams the features of a split to disk, from the first row that an earlier process did not finish."""
+    import tensorflow as tf
+
+    from captioner.data.extractors import decoded
+
     features = FeaturesFile(path, (count, extractor.positions, extractor.channels))
     rows = _Rows(kept=set(np.linspace(0, count - 1, min(KEPT_PICTURES, count)).round().astype(int).tolist()))
     if features.done:
@@ -147,10 +172,15 @@ def _write_features(
         _add_done(rows, example, extractor)
     with _progress() as progress:
         task = progress.add_task(f"{path.stem}: pictures", total=count, completed=features.done)
-        for squares_BxSxSx3, ids, names, captions in _batches(examples.skip(features.done), extractor):
-            features.append(extractor.features(squares_BxSxSx3))
-            _add(rows, squares_BxSxSx3, ids, names, captions)
-            progress.advance(task, len(ids))
+        try:
+            for squares_BxSxSx3, ids, names, captions in _batches(examples.skip(features.done), extractor):
+                features.append(extractor.features(squares_BxSxSx3))
+                _add(rows, squares_BxSxSx3, ids, names, captions)
+                progress.advance(task, len(ids))
+        except tf.errors.InvalidArgumentError:
+            for picture, _, name, _ in examples.skip(features.done):  # the pipeline does not say which it was
+                decoded(picture, name.numpy().decode())
+            raise
     features.close()
     return rows
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from captioner.config import UserError
+from captioner.data.karpathy import read_json
 
 RESULTS = '[{"image_id": 1, "caption": "a dog runs"}]'
 ANNOTATIONS = '{"annotations": [{"image_id": 1, "caption": "A dog runs."}]}'
@@ -19,7 +19,7 @@ def read_results(path: Path) -> dict[int, str]:
     Raises:
         UserError: it is not that format, or a picture has two captions.
     """
-    tree = _read_json(path)
+    tree = read_json(path)
     if not isinstance(tree, list):
         raise UserError(f"{path} is not in COCO's results format: expected {RESULTS}")
     captions: dict[int, str] = {}
@@ -41,7 +41,7 @@ def read_references(path: Path, split: str | None) -> dict[int, list[str]]:
     Raises:
         UserError: it is neither, or which split is meant is not clear.
     """
-    tree = _read_json(path)
+    tree = read_json(path)
     if isinstance(tree, dict) and isinstance(tree.get("annotations"), list):
         if split:
             raise UserError(f"{path} holds COCO's annotations, which have no splits: leave out --split")
@@ -82,12 +82,3 @@ def _pair(entry: Any, where: str, expected: str) -> tuple[int, str]:
     if not isinstance(entry, dict) or type(entry.get("image_id")) is not int or type(entry.get("caption")) is not str:
         raise UserError(f"{where} has no whole number as the picture's id, or no text as caption: expected {expected}")
     return entry["image_id"], entry["caption"]
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is no JSON: {error}") from None

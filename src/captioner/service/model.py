@@ -75,12 +75,10 @@ class ServedCaptioner:
         return self._caption(contents)
 
     def _caption(self, contents: list[bytes]) -> list[dict[str, Any]]:
-        import tensorflow as tf
-
         try:
             with self._alone:
                 captions = self._captioner.captions_of(contents, [(self._seed, 0)], BATCH if len(contents) > 1 else 1)
-        except tf.errors.InvalidArgumentError:  # some damage stops tensorflow's reader alone
+        except UserError:  # some damage stops tensorflow's reader alone
             raise RequestError("a picture is damaged: send it in another format") from None
         return [
             {

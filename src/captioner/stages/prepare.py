@@ -12,7 +12,7 @@ def main(params: Params) -> None:
     from captioner.data.prepare import prepare
 
     kept = CHECKPOINTS / f"prepare-{prepare_hash(params)[:12]}"
-    prepare(params.data, PREPARED, REPORTS / "figures" / "samples.png", kept)
+    prepare(params.data, PREPARED, REPORTS, kept)
 
 
 if __name__ == "__main__":

@@ -131,8 +131,9 @@ def _record(tracker: Tracker, params: Params, metrics: dict[str, float]) -> None
     run_id = run.info.run_id
     if run.data.tags[DECODING] != _decoding_hash(params):
         run_id = _child(tracker, params, identity, run_id)
-    tracker.metrics(run_id, [{"step": 0, **metrics}], "step")
-    names = ("captions.json", "metrics.json", "intervals.json", "each.csv", "index.html", "figures")
+    skipped = len((REPORTS / "skipped.csv").read_text(encoding="utf-8").splitlines()) - 1
+    tracker.metrics(run_id, [{"step": 0, **metrics, "skipped_pictures": skipped}], "step")
+    names = ("skipped.csv", "captions.json", "metrics.json", "intervals.json", "each.csv", "index.html", "figures")
     tracker.artifacts(run_id, [LOCK, *(REPORTS / name for name in names)])
     tracker.tags(run_id, {HASH + name: value for name, value in output_hashes().items()})
     tracker.finish(run_id)
