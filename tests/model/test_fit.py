@@ -160,3 +160,21 @@ def test_a_damaged_model_is_one_line(tmp_path: Path, damage: str):
         read_model(folder)
     assert "dvc repro" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_training_that_diverges_names_its_last_good_checkpoint(tmp_path: Path):
+    features, tokens = write_data(tmp_path)
+    wild = params(train__learning_rate=1e30, train__warmup_epochs=0.0, train__schedule="constant")
+    says = r"loss became (nan|inf) in epoch 1, step 2 \(last good checkpoint: of step 1, in .*kept\): try a lower"
+    with pytest.raises(UserError, match=says) as caught:
+        train(wild, features, tokens, tmp_path / "model", tmp_path / "kept", no_watch)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "model").exists()
+
+
+def test_weights_that_are_no_numbers_are_never_kept(tmp_path: Path):
+    features, tokens = write_data(tmp_path)
+    wild = params(train__learning_rate=1e38, train__warmup_epochs=0.0, train__weight_decay=1e3)
+    with pytest.raises(UserError, match=r"weights became .* step 1 \(last good checkpoint: there is none yet\)"):
+        train(wild, features, tokens, tmp_path / "model", tmp_path / "kept", no_watch)
+    assert not (tmp_path / "kept").exists()

@@ -68,7 +68,7 @@ def train(params: Params, features: Path, tokens: Path, out: Path, checkpoints: 
         The history: ``epochs`` and ``steps`` (losses in nats a token), and ``best_epoch``.
 
     Raises:
-        UserError: features and ids are not of the same pictures, or the loss is no number any more.
+        UserError: features and ids are not of the same pictures, or the loss or a weight is no number any more.
         KeyboardInterrupt: SIGINT or SIGTERM came; a checkpoint is written.
     """
     keras.utils.set_random_seed(params.seed)
@@ -134,6 +134,7 @@ class Fit:
         self.checkpoints = checkpoints
         self.state = State()
         self.best_weights = model.get_weights()
+        self._kept_step = 0
 
     def run(self, watch: Watch) -> dict[str, Any]:
         """Trains until the last epoch or until patience is out; leaves the best epoch's weights in the model."""
@@ -169,10 +170,7 @@ class Fit:
             logs = model.train_on_batch(batch.inputs, batch.targets_XxR, batch.weights_XxR, return_dict=True)
             loss = float(logs["loss"])
             if not np.isfinite(loss):
-                raise UserError(
-                    f"the loss became {loss} in epoch {state.epoch}, step {len(state.steps) + 1}: "
-                    "try a lower train.learning_rate or a smaller train.clip_norm"
-                )
+                raise self._diverged(f"loss became {loss}", len(state.steps) + 1)
             state.steps.append({"step": len(state.steps) + 1, "loss": loss})
             state.loss_sum += loss * batch.tokens
             state.tokens += batch.tokens
@@ -189,6 +187,8 @@ class Fit:
         """Validates, and turns to the next epoch; returns the history's row of this one."""
         state = self.state
         val_loss, val_loss_word = validation_loss(self.model, self.validation)
+        if not np.isfinite(val_loss):
+            raise self._diverged(f"validation loss became {val_loss}", len(state.steps))
         row = {
             "epoch": state.epoch,
             "step": len(state.steps),
@@ -212,7 +212,18 @@ class Fit:
 
     def _keep(self) -> None:
         arrays = [keras.ops.convert_to_numpy(variable) for variable in self._variables()]
+        # The loss of a step is that of the weights before it.
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise self._diverged("weights became infinite or no numbers", len(self.state.steps))
         self.checkpoints.write([*arrays, *self.best_weights], asdict(self.state))
+        self._kept_step = len(self.state.steps)
+
+    def _diverged(self, what: str, step: int) -> UserError:
+        kept = f"of step {self._kept_step}, in {self.checkpoints.folder}" if self._kept_step else "there is none yet"
+        return UserError(
+            f"the {what} in epoch {self.state.epoch}, step {step} (last good checkpoint: {kept}): "
+            "try a lower train.learning_rate or a smaller train.clip_norm"
+        )
 
     def _go_on(self) -> None:
         """Takes up the last checkpoint, if there is one."""
@@ -225,6 +236,7 @@ class Fit:
             variable.assign(value)
         self.best_weights = arrays[len(variables) :]
         self.state = State(**state)
+        self._kept_step = len(self.state.steps)
         print(f"going on from epoch {self.state.epoch}, batch {self.state.batch}", flush=True)
 
 
