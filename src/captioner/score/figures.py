@@ -23,6 +23,7 @@ BLUE, RED = "#2f6fa7", "#c8553d"  # training and validation; what comes from the
 _DPI = 100
 _CELL, _GAP = 2.9, 0.22  # inches: a picture on a sheet, and between two
 _LINE = 0.16  # inches a line of a caption
+_CUT: Any = {"max_lines": 10, "placeholder": " …"}  # a picture has no room for more
 _PANEL, _TITLE = 1.8, 0.32  # inches: an attention map, and the word above it
 
 
@@ -133,9 +134,9 @@ def _caption_lines(caption: str, references: Sequence[str]) -> tuple[list[str], 
     plain = [
         line
         for reference in references
-        for line in textwrap.wrap(closed_up(reference), 42, initial_indent="· ", subsequent_indent="  ")
+        for line in textwrap.wrap(closed_up(reference), 42, initial_indent="· ", subsequent_indent="  ", **_CUT)
     ]
-    return textwrap.wrap(closed_up(caption), 34) or ["(no words)"], plain
+    return textwrap.wrap(closed_up(caption), 34, **_CUT) or ["(no words)"], plain
 
 
 def closed_up(caption: str) -> str:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # Read when mlflow is imported: it would talk of its migrations and of each file.
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# A server that is away holds nothing up for long: seven tries, MLflow's own number, take four minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 
 EXPERIMENT = "captioner"
 # What the user interface is to show: training runs, not conversations.
