@@ -1,4 +1,4 @@
-"""Stages that are killed at any moment and started again: as if nothing had happened."""
+"""Stages that are killed with SIGKILL at any moment and started again: as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ if stage == "train":
     places[place]()
     checkpoints.Checkpoints.due = lambda self: True
     from captioner.stages.train import main
-else:
+elif stage == "prepare":
     from captioner.backend import use_backend
     use_backend("tensorflow")
     from captioner.data import features, prepare
@@ -74,6 +74,20 @@ else:
     places[place]()
     features.SHARE = 1e9
     from captioner.stages.prepare import main
+else:
+    from importlib import import_module
+    main = import_module("captioner.stages." + stage.replace("-", "_")).main
+    here, opened = os.path.realpath("."), []
+
+    def hook(event, arguments):
+        if event == "open" and isinstance(arguments[0], str) and arguments[2] & (os.O_WRONLY | os.O_RDWR):
+            path = os.path.relpath(os.path.realpath(arguments[0]), here)
+            if path.split(os.sep)[0] in ("data", "models", "reports", "mlruns"):
+                opened.append(path)
+                if len(opened) == number:
+                    die()
+
+    sys.addaudithook(hook)
 main()
 """
 
@@ -84,7 +98,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
     folder = make_repo(tmp_path_factory.mktemp("survival"))
     random = ("model.dropout=0.2", "train.word_dropout=0.2", "data.extractor.batch_size=8")
     compose(folder, *SMALL, *random, f"data.data_dir={datasets}")
-    run(folder, "dvc", "repro", "train")
+    run(folder, "dvc", "repro")
     (folder / "killer.py").write_text(KILLER)
     return folder
 
@@ -127,6 +141,21 @@ def test_prepare_ends_as_if_it_had_not_been_killed(trained: Path, place: str, nu
     assert ("going on from picture" in printed) == ((place, number) != ("batch", 1))
     assert outs(trained) == before
     assert not list((trained / "data/checkpoints").iterdir())
+
+
+# When they open their n-th file to write: the stages that begin anew.
+@pytest.mark.parametrize(
+    ("stage", "number"),
+    [
+        *[("tokenize-adapt", 1), ("tokenize-adapt", 3), ("tokenize-adapt", 6)],
+        *[("sample", 1), ("sample", 2), ("evaluate", 1), ("evaluate", 4), ("evaluate", 8), ("evaluate", 12)],
+    ],
+)
+def test_the_others_end_as_if_they_had_not_been_killed(trained: Path, stage: str, number: int) -> None:
+    before = outs(trained)
+    kill(trained, stage, "open", number)
+    run(trained, "dvc", "repro", "-f", "-s", stage)
+    assert outs(trained) == before
 
 
 def test_dvc_repro_killed_as_a_whole_goes_on(trained: Path) -> None:
