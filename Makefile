@@ -4,7 +4,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-slow bench lint params lock clean
+.PHONY: help repro test test-slow bench lint params lock audit licences clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -41,6 +41,14 @@ lock: ## resolve the requirements again (needs uv)
 		--custom-compile-command "make lock" pyproject.toml -o requirements/run.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--custom-compile-command "make lock" --extra dev -c requirements/run.txt pyproject.toml -o requirements/dev.txt
+
+audit: ## look the locked requirements up among known vulnerabilities (needs uv and the internet)
+	uvx pip-audit --disable-pip -r requirements/run.txt
+
+licences: .venv/.run ## write the licences of all that gets installed into docs/licences.md (needs uv)
+	(echo "# Licences of what gets installed"; echo; \
+	uvx --quiet pip-licenses --python .venv/bin/python --from=mixed --format=markdown \
+		--packages $$(sed -nE 's/^([a-zA-Z0-9._-]+)==.*/\1/p' requirements/run.txt) | grep -v '^|  ') > docs/licences.md
 
 clean: ## remove .venv (data, models and runs stay)
 	rm -rf .venv
