@@ -4,7 +4,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-slow bench lint params lock audit licences clean
+.PHONY: help repro test test-slow fuzz bench lint params lock audit licences clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -24,6 +24,11 @@ test: .venv/.dev ## set up everything and pass the tests
 test-slow: .venv/.dev ## the tests that take minutes
 	pytest -q -m slow
 
+MINUTES ?= 10
+fuzz: .venv/.dev ## damage input of every kind at random, for MINUTES=10
+	@end=$$(( $$(date +%s) + 60 * $(MINUTES) )); while [ $$(date +%s) -lt $$end ]; do \
+		pytest -q tests/inputs/test_fuzz.py --hypothesis-profile=fuzz || exit 1; done
+
 bench: .venv/.dev ## measure how fast everything is, beside the recipe and the machine's limits (about ten minutes)
 	PYTHONPATH=src python benchmarks/bench.py
 
@@ -42,8 +47,8 @@ lock: ## resolve the requirements again (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--custom-compile-command "make lock" --extra dev -c requirements/run.txt pyproject.toml -o requirements/dev.txt
 
-audit: ## look the locked requirements up among known vulnerabilities (needs uv and the internet)
-	uvx pip-audit --disable-pip -r requirements/run.txt
+audit: .venv/.dev ## look the locked requirements up among known vulnerabilities (needs the internet)
+	pip-audit --strict --disable-pip --progress-spinner off -r requirements/run.txt
 
 licences: .venv/.run ## write the licences of all that gets installed into docs/licences.md (needs uv)
 	(echo "# Licences of what gets installed"; echo; \

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from repository import SMALL, changed, compose, make_repo, run
 
 # Before any test imports keras. Tensorflow is there anyway for the data room and traces faster than XLA compiles.
@@ -15,6 +15,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # The same examples every time, and no deadline: machines differ.
 settings.register_profile("captioner", deadline=None, derandomize=True)
+# `make fuzz`: other examples every time.
+settings.register_profile("fuzz", deadline=None, max_examples=5000, suppress_health_check=list(HealthCheck))
 settings.load_profile("captioner")
 
 

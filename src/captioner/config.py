@@ -28,6 +28,10 @@ PAD, UNKNOWN, START, END = range(len(SPECIAL_TOKENS))
 class UserError(Exception):
     """Something the user can mend. Its text says what, where, and what to do; it is shown without a traceback."""
 
+    def __init__(self, text: str) -> None:
+        # Names in it are other people's: with line breaks, with what moves a terminal's cursor, or no text at all.
+        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
+
 
 @contextmanager
 def errors_in_one_line() -> Iterator[None]:
