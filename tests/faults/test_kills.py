@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from repository import SMALL, compose, environment, make_repo, run
+from mlflow import MlflowClient
+from repository import SMALL, changed, compose, environment, make_repo, run
 
 pytestmark = pytest.mark.slow
 
@@ -158,18 +159,43 @@ def test_the_others_end_as_if_they_had_not_been_killed(trained: Path, stage: str
     assert outs(trained) == before
 
 
+def end_at(repo: Path, sign: str, number: signal.Signals) -> str:
+    """Sends a signal to `dvc repro train` and all its processes when a line begins with ``sign``; what it printed."""
+    process = subprocess.Popen(
+        ["dvc", "repro", "-f", "-s", "train"], cwd=repo, env=environment(), stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, start_new_session=True, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    printed = ""
+    for line in process.stdout:
+        printed += line
+        if line.startswith(sign):
+            break
+    os.killpg(process.pid, number)
+    printed += process.stdout.read()
+    process.wait()
+    return printed
+
+
 def test_dvc_repro_killed_as_a_whole_goes_on(trained: Path) -> None:
     """The way it happens to people: everything is gone at once, DVC too."""
     before = outs(trained)
-    process = subprocess.Popen(
-        ["dvc", "repro", "-f", "-s", "train"], cwd=trained, env=environment(), stdout=subprocess.PIPE,
-        start_new_session=True, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("run "):
-            break
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    end_at(trained, "run ", signal.SIGKILL)
     run(trained, "dvc", "repro", "-f", "-s", "train")
     assert outs(trained) == before
+
+
+def test_sigterm_as_schedulers_send_it(trained: Path) -> None:
+    """Once before the time is over, and once more: each job goes on from the checkpoint of the one before."""
+    with changed(trained / "params.yaml", "epochs: 2", "epochs: 100000"):
+        first = end_at(trained, "epoch   1", signal.SIGTERM)
+        second = end_at(trained, "epoch ", signal.SIGTERM)
+        third = end_at(trained, "going on from epoch", signal.SIGKILL)
+    for printed in (first, second):
+        assert printed.endswith("interrupted\n")
+        assert "Traceback" not in printed
+    last_of_first = len([line for line in first.splitlines() if line.startswith("epoch ")])
+    assert f"going on from epoch {last_of_first + 1}" in second
+    assert "going on from epoch" in third
+    (row,) = MlflowClient(f"sqlite:///{trained}/mlflow.db").search_runs(["1"], "params.`train.epochs` = '100000'")
+    assert row.info.status == "RUNNING", "one row for the three, and the last was killed"
