@@ -66,6 +66,9 @@ def in_front(server: str, good: int, then: str) -> Iterator[str]:
                 if then == "goes away":
                     self.connection.close()
                     return
+                if then == "never answers":
+                    time.sleep(5)
+                    return
                 self.send_response(500 if then == "answers 500" else 200)
                 self.end_headers()
                 self.wfile.write(b"<html>out of order</html>")
@@ -108,14 +111,15 @@ def done(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
         (0, "answers 500"),
         (12, "answers 500"),
         (0, "answers with a web page"),
+        (12, "never answers"),
     ],
 )
 def test_training_goes_on_and_all_is_delivered_later(done: Path, server: str, good: int, then: str) -> None:
     units = str(next(UNITS))
     with changed(done / "params.yaml", "units: 32", f"units: {units}"):
         with in_front(server, good, then) as address:
-            quick = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_TRACKING_URI": address}
-            printed = run(done, "dvc", "repro", status=255, **quick)
+            quick = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "4"}
+            printed = run(done, "dvc", "repro", status=255, **quick, MLFLOW_TRACKING_URI=address)
         assert "training goes on, evaluate will log it" in printed
         assert "Traceback" not in printed
         assert (done / "reports/metrics.json").exists()

@@ -21,11 +21,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from captioner.config import UserError, check_params, read_params
+from captioner.config import SPECIAL_TOKENS, Text, UserError, check_params, read_params
 from captioner.data.karpathy import read_album
 from captioner.data.pictures import upright_bytes
+from captioner.data.tables import CaptionTable, write_captions
 from captioner.judge import score_files
 from captioner.service.pictures import read_picture
+from captioner.text.tokenize import tokenize_adapt
+from captioner.text.vocabulary import Vocabulary
+from captioner.text.words import BRACKETS, ptb_words
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "ICO", "PCX", "SGI", "DDS", "MPO", "JPEG2000")
 MODES = ("RGB", "L", "P", "CMYK", "RGBA", "I;16", "1", "LA", "F")
@@ -151,6 +155,23 @@ def test_the_json_of_a_folder(content: bytes, skip: bool, folder: Path) -> None:
     (folder / "dataset.json").write_bytes(content)
     with one_line():
         read_album(folder, skip)
+
+
+words = st.sampled_from([*SPECIAL_TOKENS, "[UNK]", "(", "...", "a dog", "שלום", "\x1b[2J"]) | st.text(max_size=5)
+
+
+@given(captions=st.lists(st.lists(words).map(" ".join), min_size=1, max_size=4), vocab_size=st.integers(5, 60))
+def test_captions(captions: list[str], vocab_size: int, folder: Path) -> None:
+    """As ``tokenize-adapt`` takes them: the file holds the words, one a line, and ids lead back to them."""
+    for split in ("train", "val"):
+        write_captions(folder, split, CaptionTable([1], ["1.png"], [captions]))
+    with one_line():
+        made = tokenize_adapt(Text(vocab_size=vocab_size, max_length=9), folder, folder / "tokens")
+        read = Vocabulary.read(folder / "tokens/vocabulary.txt")
+        assert read == made
+        known = {word for caption in captions for word in ptb_words(caption)} - {*SPECIAL_TOKENS, *BRACKETS.values()}
+        assert set(read.tokens[len(SPECIAL_TOKENS) :]) <= known
+        assert len(read) == min(vocab_size, len(SPECIAL_TOKENS) + len(known))
 
 
 @given(tree=odd(PARAMS))

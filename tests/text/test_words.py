@@ -58,6 +58,12 @@ def test_no_words_and_line_breaks() -> None:
     assert ptb_words("Two dogs\nplay\r\n in the  grass.\n") == ["two", "dogs", "play", "in", "the", "grass"]
 
 
+@pytest.mark.parametrize("unseen", ["\x00", "\x1b", "\x7f", "\x9f", "\u200b", "\u202e", "\ufeff", "\ue000"])
+def test_what_cannot_be_seen_is_no_word_to_the_java_tokenizer(unseen: str) -> None:
+    assert ptb_words(f"a {unseen} b c{unseen}d") == ["a", "b", "c", "d"]
+    assert ptb_words("a \xad b c\xadd") == ["a", "b", "cd"]
+
+
 @pytest.mark.skipif(not shutil.which("java"), reason="needs Java")
 def test_untidy_captions_are_split_as_the_java_tokenizer_does() -> None:
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer

@@ -13,6 +13,7 @@ from captioner.text.vocabulary import Vocabulary
 from captioner.text.words import BRACKETS, ptb_words
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+_LEFT_OUT = {*BRACKETS.values(), *SPECIAL_TOKENS}
 
 
 def adapt_vocabulary(captions: list[list[str]], vocab_size: int) -> Vocabulary:
@@ -60,5 +61,8 @@ def tokenize_adapt(text: Text, captions: Path, out: Path) -> Vocabulary:
 
 
 def _words(caption: str) -> list[str]:
-    """What the scores see, without the brackets: a model that learned to write them would not gain by it."""
-    return [word for word in ptb_words(caption) if word not in BRACKETS.values()]
+    """What the scores see, without the brackets: a model that learned to write them would not gain by it.
+
+    Captions that were made ready for another program may hold its ``<start>`` and ``<end>``, which are no words either.
+    """
+    return [word for word in ptb_words(caption) if word not in _LEFT_OUT]

@@ -21,6 +21,7 @@ _FORMS = {
     "3/4": "¾",
     "$": "€",
     "#": "£",
+    "": "\xad",
 }
 _ASCII = str.maketrans({mark: form for form, marks in _FORMS.items() for mark in marks})
 
@@ -57,6 +58,8 @@ def ptb_words(caption: str) -> list[str]:
     >>> ptb_words("The dog's ball\\nisn't red (but blue)!")
     ['the', 'dog', "'s", 'ball', 'is', "n't", 'red', '-lrb-', 'but', 'blue', '-rrb-']
     """
+    if not caption.isprintable():  # the Java tokenizer, too, throws out control characters and their like
+        caption = "".join(c if c.isprintable() or c == "\xad" else " " for c in caption)
     tokens = _TOKEN.findall(caption.translate(_ASCII).lower())
     return [_BRACKET.sub(_name, token) for token in tokens if not _DROPPED.fullmatch(token)]
 
