@@ -48,10 +48,13 @@ def errors_in_one_line() -> Iterator[None]:
 
 def _explain_os(error: OSError) -> str:
     """What befell a file, and what to do about it."""
-    what = " ".join(str(error.strerror or error).split())[:300]
+    text = " ".join(str(error).split())[:300]
+    # numpy and TFDS know what happened, and say it without the number.
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or re.search(r"No space left|\d+ requested and \d+ written", text):
+        what, todo = error.strerror or os.strerror(errno.ENOSPC), "free some space"
+    else:
+        what, todo = error.strerror or text, "make it readable and writable"
     where = f"{error.filename}: " if error.filename else ""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT) or f"errno = {errno.ENOSPC}" in what  # so says HDF5
-    todo = "free some space" if full else "make it readable and writable"
     return f"{where}{what}: {todo}, and run the same command again"
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from captioner import config
 from captioner.config import UserError
 from captioner.data import shapes_cnn
+from captioner.disk import save_weights
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -92,7 +93,7 @@ class Extractor:
 
     def write_weights(self, path: Path) -> None:
         """Writes the network's weights to a ``.weights.h5`` that ``data.extractor.weights`` takes."""
-        self._model.save_weights(path)
+        save_weights(self._model, path)
 
     def seen(self, picture: bytes) -> np.ndarray:
         """The picture as the CNN sees it, for figures: uint8 [side, side, 3]."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 
 import numpy as np
+
+from captioner.disk import reserve
 
 # Making sure of what is written may take this share of the time.
 SHARE = 0.02
@@ -29,7 +30,7 @@ class FeaturesFile:
             path, mode="r+" if self.done else "w+", dtype=np.float16, shape=shape
         )
         if not self.done:
-            _reserve(path)
+            reserve(path, path.stat().st_size)
         self._written = self.done
         self._next = 0.0
 
@@ -50,19 +51,3 @@ class FeaturesFile:
         self.done = self._written
         now = time.monotonic()
         self._next = now + (now - began) / SHARE
-
-
-def _reserve(path: Path) -> None:
-    """Makes sure of the disk's space for the whole file: memory that is mapped to a full disk kills the process.
-
-    Raises:
-        OSError: there is not so much.
-    """
-    if not hasattr(os, "posix_fallocate"):  # macOS
-        return
-    with path.open("r+b") as file:
-        try:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-        except OSError as error:
-            path.unlink()
-            raise OSError(error.errno, error.strerror, str(path)) from None

@@ -22,6 +22,7 @@ from captioner.config import UserError, in_repository
 from captioner.data.features import FeaturesFile
 from captioner.data.samples import draw_samples
 from captioner.data.tables import CaptionTable, write_captions
+from captioner.disk import fresh_folder
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -65,7 +66,7 @@ def prepare(data: config.Data, out: Path, reports: Path, kept: Path) -> None:
     kept /= builder.info.full_name.replace("/", "-")
     kept.mkdir(parents=True, exist_ok=True)
     for folder in ("captions", "features", "pictures"):
-        shutil.rmtree(out / folder, ignore_errors=True)
+        fresh_folder(out / folder)
     samples = reports / "figures" / "samples.png"
     for split, (instruction, count) in splits.items():
         rows = _write_features(builder, instruction, count, extractor, kept / f"{split}.npy")
@@ -74,7 +75,6 @@ def prepare(data: config.Data, out: Path, reports: Path, kept: Path) -> None:
         if split == "train":
             shown = sorted(rows.pictures)
             draw_samples([rows.pictures[row] for row in shown], [rows.captions[row] for row in shown], samples)
-    (out / "features").mkdir(parents=True)
     for split in splits:
         (kept / f"{split}.npy").replace(out / "features" / f"{split}.npy")
     shutil.rmtree(kept.parent)
@@ -106,11 +106,13 @@ def _make(builder: tfds.core.DatasetBuilder) -> None:
     try:
         with _quiet():
             builder.download_and_prepare()
-    except UserError:
-        Path(builder.data_dir).parent.rmdir()
-        raise
-    except tf.errors.OpError as error:
-        reason = str(error.message).splitlines()[0]
+    except (UserError, tf.errors.OpError, RuntimeError) as error:  # TFDS makes the third of the second
+        with contextlib.suppress(OSError):
+            Path(builder.data_dir).parent.rmdir()
+        cause = error.__cause__ if isinstance(error, RuntimeError) else error
+        if not isinstance(cause, tf.errors.OpError):
+            raise
+        reason = str(cause.message).splitlines()[0]
         raise UserError(
             f"{builder.data_dir} cannot be written ({reason}): free some space, or set data.data_dir"
         ) from None

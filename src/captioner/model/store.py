@@ -16,6 +16,7 @@ import keras
 
 from captioner import config
 from captioner.config import UserError
+from captioner.disk import save_weights
 from captioner.model.network import Captioner
 
 WEIGHTS = "captioner.weights.h5"
@@ -34,7 +35,7 @@ def write_model(model: Captioner, settings: config.Model, positions: int, channe
     copy.build_for(positions, channels)
     copy.set_weights(model.get_weights())
     folder.mkdir(parents=True, exist_ok=True)
-    copy.save_weights(folder / WEIGHTS)
+    save_weights(copy, folder / WEIGHTS)
     text = json.dumps({"model": settings.model_dump(), **shape}, indent=2, sort_keys=True)
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
     (folder / SUMMARY).write_text(_summary(copy, positions, channels), encoding="utf-8")

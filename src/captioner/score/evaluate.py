@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from PIL import Image
 
 from captioner.config import UserError
 from captioner.data.tables import CaptionTable, picture_path, read_captions
+from captioner.disk import fresh_folder
 from captioner.score.diagram import draw_model, model_in_words
 from captioner.score.each import write_each
 from captioner.score.figures import attention_maps, caption_sheet, loss_curves
@@ -79,8 +79,7 @@ def evaluate(
     ends = _rounded({f"{name}_{end}": value for name in ranges for end, value in ranges[name]._asdict().items()})
 
     figures = out / "figures"
-    shutil.rmtree(figures / "attention", ignore_errors=True)
-    (figures / "attention").mkdir(parents=True)
+    fresh_folder(figures / "attention")
     cider = dict(zip(scores.image_ids, scores.cider_N.tolist(), strict=True))
     attended = _read_attention(attention)
     shown = _draw_pictures(table, hypotheses, cider, attended, prepared, split, figure_pictures, figures)

@@ -14,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from captioner.config import UserError
+from captioner.disk import fresh_folder
 from captioner.track.record import CODE, Code, code_of
 from captioner.track.runs import PARENT, RUN_HASH
 from captioner.track.store import Tracker
@@ -82,8 +83,7 @@ def started(overrides: list[str]) -> Iterator[Sweep]:
 
 def _start(name: str, code: Code) -> Sweep:
     sweep = Sweep(str(Path.cwd()), name, code.commit, _parent(name))
-    shutil.rmtree(sweep.folder, ignore_errors=True)
-    sweep.folder.mkdir(parents=True)
+    fresh_folder(sweep.folder)
     shutil.copytree("conf", sweep.folder / "conf", ignore=shutil.ignore_patterns("__pycache__"))
     (sweep.folder / "patch.diff").write_bytes(code.patch)
     (sweep.folder / "sweep.json").write_text(json.dumps(asdict(sweep)), encoding="utf-8")
