@@ -19,7 +19,7 @@ from captioner.score.intervals import DRAWS, differences, intervals
 from captioner.score.meteor import meteor
 from captioner.score.metrics import Scores, score_captions
 from captioner.track.runs import COMMIT, DEVICE, OF_RUN, RUN_HASH, SECONDS, find_run
-from captioner.track.store import Tracker
+from captioner.track.store import Tracker, refusals_in_one_line
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -59,6 +59,7 @@ def score_files(hypotheses: Path, references: Path, split: str | None, as_json: 
     print(f"intervals: bootstrap over pictures, {DRAWS} draws; metrics as fractions, cider at most 10")
 
 
+@refusals_in_one_line()
 def compare_runs(one: str, other: str) -> None:
     """Prints how much better the second run is than the first, and whether that means anything.
 
@@ -87,6 +88,7 @@ def _scores_of(tracker: Tracker, run: Run) -> Scores:
     return read_each(content.decode())
 
 
+@refusals_in_one_line()
 def leaderboard() -> None:
     """Writes a Markdown table of all runs with scores, for each dataset the best BLEU-4 first, and prints it."""
     tracker = Tracker()

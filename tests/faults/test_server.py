@@ -19,6 +19,8 @@ import requests
 from mlflow import MlflowClient
 from repository import SMALL, changed, compose, environment, make_repo, run
 
+from captioner.track.store import Tracker
+
 pytestmark = pytest.mark.slow
 
 UNITS = itertools.count(33)
@@ -131,3 +133,14 @@ def test_training_goes_on_and_all_is_delivered_later(done: Path, server: str, go
     assert {"bleu_4", "val_loss", "step_loss", "cider"} <= set(row.data.metrics)
     assert {"captioner", "identity.json", "index.html"} <= {f.path for f in client.list_artifacts(row.info.run_id)}
     assert [metric.step for metric in client.get_metric_history(row.info.run_id, "step_loss")] == list(range(1, 7))
+
+
+@pytest.mark.parametrize("command", ["leaderboard", "compare one two", "promote", "reproduce one"])
+def test_commands_say_in_a_line_that_the_server_fails(done: Path, server: str, command: str) -> None:
+    Tracker(server)  # makes the experiment
+    with in_front(server, 1, "answers 500") as address:
+        quick = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_TRACKING_URI": address}
+        printed = run(done, "captioner", *command.split(), status=1, **quick)
+    (line,) = printed.splitlines()
+    assert line.startswith("error: MLflow: ")
+    assert "api/2.0/mlflow" in line

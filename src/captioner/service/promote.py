@@ -11,7 +11,7 @@ import yaml
 from captioner.config import Params, UserError, check_params, read_params
 from captioner.track.identity import code_hashes, extractor_weights, flat
 from captioner.track.runs import COMMIT, OF_RUN, PARAMS, PARENT, RUN_HASH, find_run, merit
-from captioner.track.store import Tracker, first_line, refusals
+from captioner.track.store import Tracker, refusals_in_one_line
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -21,6 +21,7 @@ ALIAS = "champion"
 SCORED_ON = ("data.name", "data.path", "data.seed", "data.limit", "decode.split")
 
 
+@refusals_in_one_line()
 def promote(name: str | None, force: bool) -> None:
     """Registers a run's model and gives it the alias ``champion``.
 
@@ -31,15 +32,6 @@ def promote(name: str | None, force: bool) -> None:
     Raises:
         UserError: there is no such run, or it may not or cannot be promoted.
     """
-    try:
-        _promote(name, force)
-    except refusals() as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"the model could not be promoted: {first_line(error)}") from None
-
-
-def _promote(name: str | None, force: bool) -> None:
     tracker, params = Tracker(), read_params()
     objective = params.score.objective
     run = find_run(tracker, name) if name else _best(tracker, params)

@@ -20,7 +20,7 @@ from captioner.track.copies import clone, dvc, environment_of_copy
 from captioner.track.identity import LOCK, code_hashes, deciding_params, differences, flat, hash_of, identify
 from captioner.track.record import Code, code_of, environment, output_hashes
 from captioner.track.runs import COMMIT, HASH, OF_RUN, PARAMS, PATCH, RUN_HASH, find_run
-from captioner.track.store import Tracker
+from captioner.track.store import Tracker, refusals_in_one_line
 
 # What is made before training: a DVC remote may have it.
 UPSTREAM = ("prepare", "tokenize-adapt")
@@ -50,6 +50,7 @@ class Source:
     lock: dict[str, Any] | None
 
 
+@refusals_in_one_line()
 def verify() -> bool:
     """Trains the workspace's run again in a clean copy, without any cache, and compares.
 
@@ -70,6 +71,7 @@ def verify() -> bool:
     return compare(recorded, _rebuild(Source(code_of(), PARAMS.read_text(encoding="utf-8"), None), identity))
 
 
+@refusals_in_one_line()
 def reproduce(name: str) -> bool:
     """Rebuilds a run from its record alone, with the code of its commit, and compares.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -134,6 +135,23 @@ def refusals() -> tuple[type[Exception], ...]:
     from sqlalchemy.exc import SQLAlchemyError
 
     return UserError, MlflowException, SQLAlchemyError, OSError
+
+
+@contextmanager
+def refusals_in_one_line() -> Iterator[None]:
+    """Around a command that asks the store: what it raises becomes an error of one line.
+
+    Raises:
+        UserError: the store cannot be reached, or does not take what it is told.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except refusals() as error:
+        if isinstance(error, OSError) and error.errno:  # of a file, not of the store
+            raise
+        raise UserError(f"MLflow: {first_line(error)}: the same command goes on once it answers") from None
 
 
 def first_line(error: Exception) -> str:
