@@ -122,7 +122,7 @@ def _find(folder: Path, subfolder: str, name: str, where: str, skip: bool) -> Pa
     relative = PurePosixPath(subfolder, name)
     if relative.is_absolute() or ".." in relative.parts or not name:
         raise UserError(f"{where}: its path {str(relative)!r} leads out of the folder; give one inside")
-    if not str(relative).isprintable() or any(len(part.encode()) > LONGEST_NAME for part in relative.parts):
+    if "\0" in str(relative) or any(len(part.encode()) > LONGEST_NAME for part in relative.parts):
         raise UserError(f"{where}: its path is none that a disk can hold; give the picture's own")
     tried = dict.fromkeys((folder / relative, folder / "images" / name, folder / name))
     for path in tried:
