@@ -26,7 +26,8 @@ def compose(overrides: list[str], root: Path) -> str:
         file = Path(folder) / "params.yaml"
         try:
             compose_and_dump(file, conf, None, "config", conf, overrides)
-        except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: an override without a key
+        # ValueError: an override without a key, or a file that is no text
+        except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
             raise UserError(in_our_words(error)) from None
         text = file.read_text(encoding="utf-8")
     check_params(yaml.safe_load(text))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from repository import ROOT, run
 
 from captioner.config import UserError, check_params
 from captioner.track.identity import flat
 
-TREE = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
+TREE = yaml.safe_load((ROOT / "params.yaml").read_text())
 KEYS = dict(flat(TREE))
 WRONG: dict[str, Any] = {
     "a list": [1],
@@ -40,6 +42,38 @@ def test_wrong_type(key: str, wrong: str) -> None:
     with pytest.raises(UserError, match=rf"params.yaml: {key} is ") as caught:
         check_params(with_value(key, WRONG[wrong]))
     assert "\n" not in str(caught.value)
+
+
+FILES: dict[str, tuple[bytes, str]] = {
+    "no YAML": (b"a: [", "is no YAML"),
+    "binary": (b"\xff\xfe\x00", "is no YAML"),
+    "a list": (b"- a\n- b\n", "the file is ['a', 'b']"),
+    "empty": (b"", "the file is None"),
+    "missing": (b"", "there is no params.yaml"),
+    "a value that refers to nothing": (
+        yaml.safe_dump(with_value("data.watch", "${nope}")).encode(),
+        "'nope' not found",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_file_that_is_none(case: str, tmp_path: Path) -> None:
+    content, says = FILES[case]
+    if case != "missing":
+        (tmp_path / "params.yaml").write_bytes(content)
+    printed = run(tmp_path, "python", "-m", "captioner.stages.train", status=1)
+    (line,) = printed.splitlines()
+    assert line.startswith("error: ")
+    assert says in line
+
+
+def test_a_file_of_conf_that_is_no_yaml(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    (tmp_path / "conf/model/default.yaml").write_text("a: [")
+    (line,) = run(tmp_path, "python", "-m", "captioner.compose", status=1).splitlines()
+    assert line.startswith("error: ")
+    assert "default.yaml" in line
 
 
 @pytest.mark.parametrize("section", ["data", "data.extractor", "text", "model", "train", "decode", "score"])

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from captioner.config import Params, check_params, errors_in_one_line
+from captioner.config import Params, UserError, check_params, errors_in_one_line, read_params
 
 # Hydra writes no folders and no log of its own: DVC keeps the outs, MLflow the record.
 HYDRA_SETTINGS = ["hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none"]
@@ -30,9 +31,15 @@ def stage(work: Callable[[Params], None]) -> Callable[[], None]:
 
     def job(tree: DictConfig) -> None:
         with errors_in_one_line():
-            work(check_params(OmegaConf.to_container(tree, resolve=True)))
+            try:
+                plain = OmegaConf.to_container(tree, resolve=True)
+            except OmegaConfBaseException as error:
+                raise UserError(f"params.yaml: {' '.join(str(error).split())}") from None
+            work(check_params(plain))
 
     def main() -> None:
+        with errors_in_one_line():
+            read_params()  # of a file that is no YAML, Hydra would show a trace
         sys.argv[1:1] = HYDRA_SETTINGS
         hydra.main(version_base="1.3", config_path=str(Path.cwd()), config_name="params")(job)()
 
