@@ -5,14 +5,33 @@ from __future__ import annotations
 import math
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from captioner.config import UserError
 
 if TYPE_CHECKING:
     import keras
 
 _ITEM = 4  # bytes of a float32
 _HEAD = 4096  # bytes at most that HDF5 needs beside the values of a variable
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Around the reading of what a stage wrote.
+
+    Raises:
+        UserError: ``path`` is missing, or somebody has damaged it since.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: `dvc repro` makes it") from None
+    except (ValueError, EOFError) as error:  # of JSON, numpy and parquet alike
+        raise UserError(f"{path} is damaged ({str(error).splitlines()[0]}): `dvc repro` makes it again") from None
 
 
 def fresh_folder(path: Path) -> None:

@@ -36,6 +36,17 @@ def test_a_split_that_is_not_there_is_named(read, tmp_path: Path) -> None:  # ty
         read(tmp_path, "test")
 
 
+@pytest.mark.parametrize(("read", "name"), [(read_captions, "val.parquet"), (read_features, "val.npy")])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_a_table_that_is_cut_off_is_named(read, name: str, share: float, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    write_captions(tmp_path, "val", TABLE)
+    np.save(tmp_path / "val.npy", np.ones((3, 4, 5), np.float16))
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(UserError, match=rf"{name} is damaged \(.+\): `dvc repro`"):
+        read(tmp_path, "val")
+
+
 def test_only_kept_pictures_have_a_path(tmp_path: Path) -> None:
     (tmp_path / "val").mkdir()
     (tmp_path / "val" / "12.jpg").touch()

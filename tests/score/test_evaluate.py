@@ -105,6 +105,28 @@ def test_files_are_the_same_each_time_and_none_is_stale(room: dict[str, Any]) ->
     assert written(room["out"]) == once
 
 
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("captions.json", "attention/captions.json", "attention/weights.npy", "model/history.json"),
+        *("model/config.json", "prepared/captions/val.parquet", "tokens/vocabulary.txt", "tokens/train/ids.npy"),
+    ],
+)
+def test_what_another_stage_wrote_is_missing_or_damaged(
+    name: str, damage: str, room: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    whole = path.read_bytes()
+    path.unlink()
+    if damage == "cut":
+        path.write_bytes(whole[: len(whole) // 2] + b"\xff")
+    with pytest.raises(UserError, match=r"`?dvc repro") as caught:
+        evaluate(**room)
+    assert str(path.parent) in str(caught.value) or "vocabulary" in str(caught.value)
+    assert not room["out"].exists()
+
+
 def test_figure_pictures_limits_the_figures(room: dict[str, Any]) -> None:
     evaluate(**room | {"figure_pictures": 2})
     assert {path.stem for path in (room["out"] / "figures/attention").iterdir()} == {"30", "10"}

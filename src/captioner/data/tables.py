@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from captioner.config import UserError
+from captioner.disk import reading
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,11 +48,13 @@ def read_captions(folder: Path, split: str) -> CaptionTable:
     """Reads ``folder/{split}.parquet``.
 
     Raises:
-        UserError: there is no such table.
+        UserError: there is no such table, or it is damaged.
     """
     import pyarrow.parquet as pq
 
-    columns = pq.read_table(_existing(folder / f"{split}.parquet", split), schema=_schema()).to_pydict()
+    path = _existing(folder / f"{split}.parquet", split)
+    with reading(path):
+        columns = pq.read_table(path, schema=_schema()).to_pydict()
     return CaptionTable(columns["image_id"], columns["file_name"], columns["captions"])
 
 
@@ -59,9 +62,11 @@ def read_features(folder: Path, split: str) -> np.ndarray:
     """Maps ``folder/{split}.npy`` into memory: float16 [pictures, positions, channels].
 
     Raises:
-        UserError: there is no such array.
+        UserError: there is no such array, or it is damaged.
     """
-    features_NxPxC: np.ndarray = np.load(_existing(folder / f"{split}.npy", split), mmap_mode="r")
+    path = _existing(folder / f"{split}.npy", split)
+    with reading(path):
+        features_NxPxC: np.ndarray = np.load(path, mmap_mode="r")
     return features_NxPxC
 
 

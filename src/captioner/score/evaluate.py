@@ -13,7 +13,7 @@ from PIL import Image
 
 from captioner.config import UserError
 from captioner.data.tables import CaptionTable, picture_path, read_captions
-from captioner.disk import fresh_folder
+from captioner.disk import fresh_folder, reading
 from captioner.score.diagram import draw_model, model_in_words
 from captioner.score.each import write_each
 from captioner.score.figures import attention_maps, caption_sheet, loss_curves
@@ -64,13 +64,12 @@ def evaluate(
         bleu_4_low, bleu_4_high and so on.
 
     Raises:
-        UserError: the captions are not those of this split.
+        UserError: the captions are not those of this split, or a file that another stage wrote is missing or damaged.
     """
     table = read_captions(prepared / "captions", split)
     hypotheses = _read_captions(captions, split, table)
-    training, shape = (
-        json.loads((model / name).read_text(encoding="utf-8")) for name in ("history.json", "config.json")
-    )
+    attended = _read_attention(attention)
+    training, shape = _read_json(model / "history.json"), _read_json(model / "config.json")
     scores = score_captions(hypotheses, dict(zip(table.image_ids, table.captions, strict=True)))
     vocabulary, known = Vocabulary.read(tokens / "vocabulary.txt"), TokenizedCaptions.read(tokens / "train")
     written = habits(hypotheses.values(), vocabulary, known)
@@ -81,7 +80,6 @@ def evaluate(
     figures = out / "figures"
     fresh_folder(figures / "attention")
     cider = dict(zip(scores.image_ids, scores.cider_N.tolist(), strict=True))
-    attended = _read_attention(attention)
     shown = _draw_pictures(table, hypotheses, cider, attended, prepared, split, figure_pictures, figures)
     loss_curves(training, figures / "loss.png")
     draw_model(shape, figures / "model.png")
@@ -94,6 +92,11 @@ def evaluate(
     bars = "".join(f"{name},{metrics[name]}\n" for name in _BARS)
     (out / "scores.csv").write_text("metric,score\n" + bars, encoding="utf-8")
     return metrics | ends
+
+
+def _read_json(path: Path) -> Any:
+    with reading(path):
+        return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _rounded(values: dict[str, float]) -> dict[str, float]:
@@ -138,7 +141,7 @@ def _read_captions(path: Path, split: str, table: CaptionTable) -> dict[int, str
     Raises:
         UserError: they are not of the pictures of the table.
     """
-    captions = {entry["image_id"]: entry["caption"] for entry in json.loads(path.read_text(encoding="utf-8"))}
+    captions = {entry["image_id"]: entry["caption"] for entry in _read_json(path)}
     if captions.keys() != set(table.image_ids):
         raise UserError(f"{path} does not hold the captions of the {split} split's pictures: run `dvc repro`")
     return captions
@@ -146,8 +149,9 @@ def _read_captions(path: Path, split: str, table: CaptionTable) -> dict[int, str
 
 def _read_attention(folder: Path) -> dict[int, Attention]:
     """Attention by image id, without the padding and without the row for the end of the caption."""
-    captions = json.loads((folder / "captions.json").read_text(encoding="utf-8"))
-    weights_FxTxP = np.load(folder / "weights.npy")
+    captions = _read_json(folder / "captions.json")
+    with reading(folder / "weights.npy"):
+        weights_FxTxP = np.load(folder / "weights.npy")
     return {
         caption["image_id"]: Attention(caption["words"], weights_TxP[: len(caption["words"])])
         for caption, weights_TxP in zip(captions, weights_FxTxP, strict=True)

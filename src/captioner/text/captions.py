@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from captioner.config import UserError
+from captioner.disk import reading
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,5 @@ class TokenizedCaptions:
     @classmethod
     def read(cls, folder: Path) -> TokenizedCaptions:
         """Reads what `write` wrote."""
-        try:
+        with reading(folder):
             return cls(*(np.load(folder / f"{name}.npy") for name in ("ids", "lengths", "counts")))
-        except FileNotFoundError:
-            raise UserError(f"{folder}: no token ids here; `dvc repro` makes them") from None

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from captioner.config import END, PAD, SPECIAL_TOKENS, START, UNKNOWN, UserError
+from captioner.disk import reading
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,8 @@ class Vocabulary:
     @classmethod
     def read(cls, path: Path) -> Vocabulary:
         """Reads what `write` wrote."""
-        try:
+        with reading(path):
             return cls(tuple(path.read_text(encoding="utf-8").split("\n")[:-1]))
-        except FileNotFoundError:
-            raise UserError(f"{path}: no vocabulary here; `dvc repro` makes it") from None
 
     def write(self, path: Path) -> None:
         """One entry a line."""
