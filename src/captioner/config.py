@@ -41,7 +41,7 @@ def errors_in_one_line() -> Iterator[None]:
     except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
-        sys.exit(f"error: {_explain_os(error)}")
+        sys.exit(f"error: {UserError(_explain_os(error))}")
     except KeyboardInterrupt:
         sys.exit("interrupted")
 
@@ -49,13 +49,15 @@ def errors_in_one_line() -> Iterator[None]:
 def _explain_os(error: OSError) -> str:
     """What befell a file, and what to do about it."""
     text = " ".join(str(error).split())[:300]
+    where = f"{error.filename}: " if error.filename else ""
+    told = f"{where}{error.strerror or text}"
     # numpy and TFDS know what happened, and say it without the number.
     if error.errno in (errno.ENOSPC, errno.EDQUOT) or re.search(r"No space left|\d+ requested and \d+ written", text):
-        what, todo = error.strerror or os.strerror(errno.ENOSPC), "free some space"
-    else:
-        what, todo = error.strerror or text, "make it readable and writable"
-    where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{what}: {todo}, and run the same command again"
+        full = f"{where}{error.strerror or os.strerror(errno.ENOSPC)}"
+        return f"{full}: free some space, and run the same command again"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{told}: make it readable and writable, and run the same command again"
+    return told
 
 
 class Section(BaseModel):
@@ -81,7 +83,7 @@ class Data(Section):
     path: str | None
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     limit: Annotated[int, Field(ge=1)] | None
-    on_bad_image: Literal["error", "skip"]
+    on_bad_image: Literal["error", "skip"] = "error"  # runs were recorded before there was a choice
     watch: str
     extractor: Extractor
 
@@ -93,6 +95,8 @@ class Data(Section):
                 if self.path is None
                 else f"data.path is only for data=karpathy, and data is {self.name}"
             )
+        if self.on_bad_image == "skip" and self.name != "karpathy":
+            raise ValueError(f"data.on_bad_image=skip is only for data=karpathy, and data is {self.name}")
         weights = self.extractor.weights
         is_file = weights not in (None, "imagenet", "builtin")
         for key, value, watch in (
@@ -210,12 +214,16 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
         UserError: there is no such file, it is no YAML, or see `check_params`.
     """
     import yaml
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except FileNotFoundError:
         raise UserError(f"there is no {path} in {Path.cwd()}: go to the repository's folder") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError, OmegaConfBaseException, OSError) as error:
+        if isinstance(error, OSError) and error.errno:  # without: OmegaConf's word for a file that holds one value
+            raise
         raise UserError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
     return check_params(tree)
 

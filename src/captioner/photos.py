@@ -92,6 +92,10 @@ def caption_photos(photos: list[Path], number: int, figure: bool) -> None:
     pictures = [picture_bytes(photo) for photo in photos]
     decode = params.decode if number == 1 else params.decode.model_copy(update={"strategy": "top_k"})
     captioner = PhotoCaptioner(MODEL, TOKENS / "vocabulary.txt", params.data.extractor, decode, params.text.max_length)
+    from captioner.data.extractors import decoded  # needs the backend
+
+    for photo, picture in zip(photos, pictures, strict=True):
+        decoded(picture, str(photo))
     seeds = [(params.seed, draw) for draw in range(number)]
     captions = captioner.captions_of(pictures, seeds, min(decode.batch_size, number * len(pictures)))
     for photo, picture, of_photo in zip(photos, pictures, captions, strict=True):

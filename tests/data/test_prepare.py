@@ -211,8 +211,8 @@ def test_bad_pictures_are_skipped_listed_and_not_mistaken_for_others(tmp_path: P
     header, *lines = (out / "skipped.csv").read_text().splitlines()
     assert header == "file_name,split,reason"
     assert sorted(line.split(",")[:2] for line in lines) == [["palette.png", "restval"], ["plain.jpg", "train"]]
-    assert "plain.jpg is damaged" in "".join(lines)
-    assert "palette.png cannot be read" in "".join(lines)
+    assert "it is damaged" in "".join(lines)
+    assert "it cannot be read" in "".join(lines)
     assert str(tmp_path) not in "".join(lines), "the list is the same on every machine"
     again = run(data, tmp_path / "again")  # the dataset that is there says what it lacks
     assert bytes_of(out) == bytes_of(again)

@@ -50,6 +50,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 break
             except requests.RequestException:
                 time.sleep(0.5)
+        else:
+            pytest.fail("MLflow's server does not start")
         yield address
     finally:
         os.killpg(process.pid, signal.SIGTERM)

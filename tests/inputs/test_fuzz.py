@@ -9,7 +9,7 @@ import copy
 import io
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,6 @@ from captioner.text.tokenize import tokenize_adapt
 from captioner.text.vocabulary import Vocabulary
 from captioner.text.words import BRACKETS, ptb_words
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "ICO", "PCX", "SGI", "DDS", "MPO", "JPEG2000")
 MODES = ("RGB", "L", "P", "CMYK", "RGBA", "I;16", "1", "LA", "F")
 PARAMS = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
 ALBUM = {
@@ -67,16 +66,15 @@ def one_line() -> Iterator[None]:
 @cache
 def pictures() -> list[bytes]:
     """A small picture in every format and mode that Pillow writes."""
+    Image.init()
     noise_HxWx3 = np.random.default_rng(1).integers(0, 255, (24, 32, 3), np.uint8)
     found = []
-    for name in FORMATS:
+    for name in Image.SAVE:
         for mode in MODES:
             buffer = io.BytesIO()
-            try:
+            with suppress(Exception):  # not every format has every mode
                 Image.fromarray(noise_HxWx3).convert("L" if mode == "I;16" else "RGB").convert(mode).save(buffer, name)
-            except (OSError, ValueError, KeyError):  # not every format has every mode
-                continue
-            found.append(buffer.getvalue())
+                found.append(buffer.getvalue())
     return found
 
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from repository import ROOT, run
 
-from captioner.config import UserError, check_params
+from captioner.config import UserError, check_params, read_params
 from captioner.track.identity import flat
 
 TREE = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -48,7 +48,9 @@ FILES: dict[str, tuple[bytes, str]] = {
     "no YAML": (b"a: [", "is no YAML"),
     "binary": (b"\xff\xfe\x00", "is no YAML"),
     "a list": (b"- a\n- b\n", "the file is ['a', 'b']"),
-    "empty": (b"", "the file is None"),
+    "empty": (b"", "seed is missing"),
+    "one value": (b"5", "is no YAML"),
+    "a key twice": (b"seed: 1\nseed: 2\n", "found duplicate key seed"),
     "missing": (b"", "there is no params.yaml"),
     "a value that refers to nothing": (
         yaml.safe_dump(with_value("data.watch", "${nope}")).encode(),
@@ -66,6 +68,15 @@ def test_file_that_is_none(case: str, tmp_path: Path) -> None:
     (line,) = printed.splitlines()
     assert line.startswith("error: ")
     assert says in line
+
+
+def test_what_omegaconf_understands_and_plain_yaml_does_not(tmp_path: Path) -> None:
+    text = yaml.safe_dump(TREE)
+    for old, new in (("learning_rate: 0.004", "learning_rate: 4e-3"), ("units: 128", "units: ${model.embedding_dim}")):
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "params.yaml").write_text(text)
+    assert read_params(tmp_path / "params.yaml").model_dump() == TREE
 
 
 def test_a_file_of_conf_that_is_no_yaml(tmp_path: Path) -> None:

@@ -134,6 +134,7 @@ def test_two_sweeps_at_once(tmp_path: Path, datasets: Path) -> None:
         for points in (first, second)
     ]
     while len(list((repo / ".dvc/tmp/sweeps").glob("sweep-*/*.log"))) < 2:
+        assert [process.poll() for process in both] == [None, None]
         time.sleep(0.2)
     assert "is running already: wait for it, or stop it" in run(repo, *SWEEP, *first, status=1)
     for process in both:

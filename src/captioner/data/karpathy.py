@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from captioner.config import UserError
+from captioner.disk import read_json
 
 SPLITS = ("train", "restval", "val", "test")
 NEEDED = ("train", "val")
@@ -58,24 +59,8 @@ def read_album(folder: Path, skip: bool = False) -> Album:
     _check(photos, source)
     digest = hashlib.sha256(source.read_bytes())
     for photo in photos:
-        digest.update(hashlib.sha256(_content(photo.path, skip)).digest())
+        digest.update(_digest(photo.path, skip))
     return Album(photos, digest.hexdigest()[:12])
-
-
-def read_json(path: Path) -> Any:
-    """What a JSON file of any encoding of Unicode holds.
-
-    Raises:
-        UserError: it cannot be read, or is no JSON, or holds half a character (a lone surrogate), which is no text.
-    """
-    try:
-        tree = json.loads(path.read_bytes())
-        json.dumps(tree, ensure_ascii=False).encode()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): check the path") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is no JSON ({error}): repair it") from None
-    return tree
 
 
 def _only_json(folder: Path) -> Path:
@@ -126,19 +111,20 @@ def _find(folder: Path, subfolder: str, name: str, where: str, skip: bool) -> Pa
         raise UserError(f"{where}: its path is none that a disk can hold; give the picture's own")
     tried = dict.fromkeys((folder / relative, folder / "images" / name, folder / name))
     for path in tried:
-        if path.is_file():
+        if os.path.isfile(path):  # noqa: PTH113 (unlike Path's, it is False also for a path that is too long)
             return path
     if skip:
         return folder / relative
     raise UserError(f"{where} is missing: looked for {', '.join(map(str, tried))}")
 
 
-def _content(path: Path, skip: bool) -> bytes:
+def _digest(path: Path, skip: bool) -> bytes:
+    """Of the picture's content; with ``skip`` also of its absence."""
     try:
-        return path.read_bytes()
+        return hashlib.sha256(path.read_bytes()).digest()
     except OSError as error:
         if skip:
-            return b""
+            return (error.strerror or "").encode()
         raise UserError(f"{path} cannot be read ({error.strerror}): check its permissions") from None
 
 

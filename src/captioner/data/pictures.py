@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import struct
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,25 +13,13 @@ from captioner.config import UserError
 
 ORIENTATION = 0x0112  # of the EXIF tags; 1 is upright
 LONGEST_SIDE = 1_000_000  # pixels, of a PNG that libpng reads
-# What Pillow's readers do on damaged files.
-READERS_RAISE = (
-    OSError,
-    EOFError,
-    SyntaxError,
-    ValueError,
-    ArithmeticError,
-    LookupError,
-    TypeError,
-    RuntimeError,
-    struct.error,
-)
 
 
-def picture_bytes(path: Path) -> bytes:
+def picture_bytes(path: Path, name: str | None = None) -> bytes:
     """An upright RGB picture as JPEG or PNG bytes.
 
     A JPEG that is that already stays as it is. Whatever else Pillow reads (turned by EXIF, grey, CMYK, with a palette,
-    transparent, 16 bit, PNG, WebP ...) becomes a PNG. Of several frames it is the first.
+    transparent, 16 bit, PNG, WebP ...) becomes a PNG. Of several frames it is the first. Errors call it ``name``.
 
     Raises:
         UserError: there is no such file, or it is no picture, or it is damaged.
@@ -39,14 +27,14 @@ def picture_bytes(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): check the path") from None
-    return upright_bytes(content, str(path))
+        raise UserError(f"{name or path} cannot be read ({error.strerror}): check the path") from None
+    return upright_bytes(content, name or str(path))
 
 
 def upright_bytes(content: bytes, name: str) -> bytes:
     """`picture_bytes` of a file's content; errors call it ``name``."""
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=_formats()) as image:
             if max(image.size) > LONGEST_SIDE:
                 raise UserError(f"{name} has too many pixels: make it smaller")
             image.load()
@@ -54,11 +42,20 @@ def upright_bytes(content: bytes, name: str) -> bytes:
                 return content
             return png_bytes(_upright_rgb(image))
     except UnidentifiedImageError:
-        raise UserError(f"{name} is no picture that Pillow reads: give a JPEG, PNG, WebP ...") from None
+        raise UserError(f"{name} is no picture of a format that is read: give a JPEG, PNG, WebP ...") from None
     except Image.DecompressionBombError:
         raise UserError(f"{name} has too many pixels: make it smaller") from None
-    except READERS_RAISE as error:
+    except UserError:
+        raise
+    except Exception as error:  # Pillow's readers raise anything on damaged files
         raise UserError(f"{name} is damaged ({error}): replace it") from None
+
+
+@cache
+def _formats() -> list[str]:
+    """All that Pillow reads by itself: for EPS it would start another program on the file."""
+    Image.init()
+    return [name for name in Image.OPEN if name != "EPS"]
 
 
 def png_bytes(image: Image.Image) -> bytes:

@@ -55,7 +55,7 @@ def prepare(data: config.Data, out: Path, reports: Path, kept: Path) -> None:
     when it is killed and started again, it goes on from there.
 
     Raises:
-        UserError: the CNN, its weights or the dataset are not as they should be; nothing has been written then.
+        UserError: the CNN, its weights or the dataset are not as they should be; there are no features then.
     """
     from captioner.data.extractors import Extractor
 
@@ -95,7 +95,12 @@ def _builder(data: config.Data) -> tfds.core.DatasetBuilder:
     else:
         album = builders.KarpathyConfig.of_folder(in_repository(str(data.path)), skip=data.on_bad_image == "skip")
         builder = builders.Karpathy(data_dir=data_dir, config=album)
-    _make(builder)
+    try:
+        _make(builder)
+    except OSError:
+        if not builder.data_path.exists():
+            raise
+        return _builder(data)  # another process made the same dataset, and was faster
     return builder
 
 
@@ -179,10 +184,14 @@ def _write_features(
                 features.append(extractor.features(squares_BxSxSx3))
                 _add(rows, squares_BxSxSx3, ids, names, captions)
                 progress.advance(task, len(ids))
-        except tf.errors.InvalidArgumentError:
-            for picture, _, name, _ in examples.skip(features.done):  # the pipeline does not say which it was
-                decoded(picture, name.numpy().decode())
-            raise
+        except tf.errors.OpError as error:
+            with contextlib.suppress(tf.errors.OpError):
+                for picture, _, name, _ in examples.skip(features.done):  # the pipeline does not say which it was
+                    decoded(picture, name.numpy().decode())
+            reason = str(error.message).splitlines()[0][:200]
+            raise UserError(
+                f"{builder.data_dir} is damaged ({reason}): remove it, and run the same command again"
+            ) from None
     features.close()
     return rows
 

@@ -46,7 +46,7 @@ class Checkpoints:
                 os.fsync(file.fileno())
         except OSError as error:  # a full disk: make room for those who need it too
             partial.unlink(missing_ok=True)
-            raise OSError(error.errno, error.strerror, str(partial)) from None
+            raise OSError(error.errno, error.strerror or str(error), str(partial)) from None
         partial.replace(self._path)
         now = time.monotonic()
         self._next = now + (now - began) / SHARE

@@ -85,13 +85,17 @@ def evaluate(
     draw_model(shape, figures / "model.png")
     html = page(metrics | ends, split, len(hypotheses), figures, model_in_words(shape), shown)
     (out / "index.html").write_text(html, encoding="utf-8")
+    (out / "each.csv").write_text(write_each(scores, hypotheses), encoding="utf-8")
+    _write_numbers(out, metrics, ends, training)
+    return metrics | ends
+
+
+def _write_numbers(out: Path, metrics: dict[str, float], ends: dict[str, float], training: dict[str, Any]) -> None:
     for name, values in (("metrics", metrics), ("intervals", ends)):
         (out / f"{name}.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    (out / "each.csv").write_text(write_each(scores, hypotheses), encoding="utf-8")
     (out / "losses.csv").write_text(_losses(training), encoding="utf-8")
     bars = "".join(f"{name},{metrics[name]}\n" for name in _BARS)
     (out / "scores.csv").write_text("metric,score\n" + bars, encoding="utf-8")
-    return metrics | ends
 
 
 def _read_json(path: Path) -> Any:

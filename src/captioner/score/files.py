@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from captioner.config import UserError
-from captioner.data.karpathy import read_json
+from captioner.disk import read_json
 
 RESULTS = '[{"image_id": 1, "caption": "a dog runs"}]'
 ANNOTATIONS = '{"annotations": [{"image_id": 1, "caption": "A dog runs."}]}'

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from captioner.config import UserError
-from captioner.data.pictures import READERS_RAISE, upright_bytes
+from captioner.data.pictures import upright_bytes
 
 MAX_PICTURES = 64
 MAX_BYTES = 20 * 2**20
@@ -86,7 +86,7 @@ def _check_header(content: bytes) -> None:
         raise UserError(f"it is no picture: send one of {', '.join(FORMATS)}") from None
     except Image.DecompressionBombError:
         width, height = MAX_PIXELS, 2
-    except READERS_RAISE as error:
+    except Exception as error:  # Pillow's readers raise anything on damaged files
         raise UserError(f"it is damaged ({error})") from None
     if width * height > MAX_PIXELS:
         raise UserError(f"it has more than {MAX_PIXELS} pixels: send a smaller one")

@@ -107,7 +107,7 @@ def _params_of(tracker: Tracker, run: Run) -> Params:
 
 
 def _scored_on(run: Run) -> dict[str, str]:
-    return {key: run.data.params[key] for key in SCORED_ON}
+    return {key: run.data.params.get(key, "") for key in SCORED_ON}
 
 
 def _version_of(tracker: Tracker, run: Run) -> str:

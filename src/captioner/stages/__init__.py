@@ -8,9 +8,8 @@ from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from captioner.config import Params, UserError, check_params, errors_in_one_line, read_params
+from captioner.config import Params, check_params, errors_in_one_line, read_params
 
 # Hydra writes no folders and no log of its own: DVC keeps the outs, MLflow the record.
 HYDRA_SETTINGS = ["hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none"]
@@ -31,15 +30,11 @@ def stage(work: Callable[[Params], None]) -> Callable[[], None]:
 
     def job(tree: DictConfig) -> None:
         with errors_in_one_line():
-            try:
-                plain = OmegaConf.to_container(tree, resolve=True)
-            except OmegaConfBaseException as error:
-                raise UserError(f"params.yaml: {' '.join(str(error).split())}") from None
-            work(check_params(plain))
+            work(check_params(OmegaConf.to_container(tree, resolve=True)))
 
     def main() -> None:
         with errors_in_one_line():
-            read_params()  # of a file that is no YAML, Hydra would show a trace
+            read_params()  # of a file that it cannot read, Hydra would show a trace
         sys.argv[1:1] = HYDRA_SETTINGS
         hydra.main(version_base="1.3", config_path=str(Path.cwd()), config_name="params")(job)()
 

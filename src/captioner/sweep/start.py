@@ -125,7 +125,7 @@ def _forget_unlogged(root: Path) -> None:
     tracker = Tracker()
     for known in (root / DONE).glob("*.json"):
         if not tracker.find({RUN_HASH: json.loads(known.read_text(encoding="utf-8"))["run_hash"]}):
-            known.unlink()
+            known.unlink(missing_ok=True)
 
 
 def _parent(name: str) -> str:

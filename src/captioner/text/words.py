@@ -33,6 +33,9 @@ _ABBREVIATIONS = """
 """
 _BEFORE_NUMBERS = "ca|fig|no|op|pp"
 
+# Control characters, marks for the direction of writing and their like, and private ones.
+_UNSEEN = r"\x00-\x08\x0e-\x1b\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ue000-\uf8ff\ufeff"
+
 # The first that fits is the next token. After those rules of CoreNLP's PTBLexer.flex that captions meet.
 _TOKEN = re.compile(
     rf"""
@@ -46,7 +49,7 @@ _TOKEN = re.compile(
     | n't\b | \w+?(?=n't\b) | \b(?:c|d|l|ma|o|qu)'[a-z]{{2,}}
     | [+-]?\d+(?:[.,:/]\d+)+(?:-\w+)* | (?<!\w)[+-]\d+\b | (?<!\w)\.\d+
     | \w+(?:[-./‐‑]\w+)*
-    | [?!]+ | \.+ | -+ | \*+ | [^\s\U00010000-\U0010ffff]
+    | [?!]+ | \.+ | -+ | \*+ | [^\s{_UNSEEN}\U00010000-\U0010ffff]
     """,
     re.VERBOSE,
 )
@@ -58,8 +61,6 @@ def ptb_words(caption: str) -> list[str]:
     >>> ptb_words("The dog's ball\\nisn't red (but blue)!")
     ['the', 'dog', "'s", 'ball', 'is', "n't", 'red', '-lrb-', 'but', 'blue', '-rrb-']
     """
-    if not caption.isprintable():  # the Java tokenizer, too, throws out control characters and their like
-        caption = "".join(c if c.isprintable() or c == "\xad" else " " for c in caption)
     tokens = _TOKEN.findall(caption.translate(_ASCII).lower())
     return [_BRACKET.sub(_name, token) for token in tokens if not _DROPPED.fullmatch(token)]
 

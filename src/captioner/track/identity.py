@@ -55,6 +55,8 @@ def deciding_params(params: Params) -> dict[str, Any]:
     """The parameters that decide the weights, flat (``model.units``), without places on one machine."""
     places = {"data.data_dir", "data.path", "data.watch", "data.extractor.watch"}
     tree = params.model_dump(include={"seed", "data", "text", "model", "train"})
+    if params.data.on_bad_image == "error":  # then it decides nothing, and older runs did not know it
+        del tree["data"]["on_bad_image"]
     if _is_file(params.data.extractor.weights):
         tree["data"]["extractor"]["weights"] = "a file"
     return {key: value for key, value in flat(tree) if key not in places}

@@ -87,6 +87,8 @@ def reproduce(name: str) -> bool:
     tracker = Tracker()
     run = find_run(tracker, name)
     run_id, tags = run.info.run_id, run.data.tags
+    if COMMIT not in tags:
+        raise UserError(f"run {run.info.run_name} was not logged to its end: `dvc repro` logs it again")
     print(f"run {tags.get(RUN_HASH, tags.get(OF_RUN, ''))[:12]} ({run.info.run_name}), commit {tags[COMMIT][:12]}")
     identity = _read_json(tracker, run_id, "identity.json")
     patch = tracker.read(run_id, "patch.diff") or b""

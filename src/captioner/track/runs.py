@@ -5,6 +5,7 @@ A row is a projection of the outputs: what was not logged while it happened is w
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -131,7 +132,8 @@ def _record(tracker: Tracker, params: Params, metrics: dict[str, float]) -> None
     run_id = run.info.run_id
     if run.data.tags[DECODING] != _decoding_hash(params):
         run_id = _child(tracker, params, identity, run_id)
-    skipped = len((REPORTS / "skipped.csv").read_text(encoding="utf-8").splitlines()) - 1
+    with (REPORTS / "skipped.csv").open(encoding="utf-8", newline="") as file:
+        skipped = len(list(csv.reader(file))) - 1
     tracker.metrics(run_id, [{"step": 0, **metrics, "skipped_pictures": skipped}], "step")
     names = ("skipped.csv", "captions.json", "metrics.json", "intervals.json", "each.csv", "index.html", "figures")
     tracker.artifacts(run_id, [LOCK, *(REPORTS / name for name in names)])
@@ -186,7 +188,10 @@ def _child(tracker: Tracker, params: Params, identity: dict[str, Any], parent: s
     """The row of another decoding of the run."""
     run_hash, decoding = hash_of(identity), _decoding_hash(params)
     for run in tracker.find({PARENT: parent, DECODING: decoding}):
-        return str(run.info.run_id)
+        if run.info.status == "FINISHED":
+            return str(run.info.run_id)
+        # The store went away while the row was made.
+        tracker.client.delete_run(run.info.run_id)
     name = f"{run_hash[:12]} {params.decode.split} {params.decode.strategy}"
     run_id = tracker.create(name, params, {OF_RUN: run_hash, DECODING: decoding, PARENT: parent})
     _log_origin(tracker, run_id, identity, f"captioner reproduce {run_id}")
