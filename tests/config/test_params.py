@@ -68,6 +68,7 @@ def test_every_preset_composes(preset: str) -> None:
         ({"text.vocab_size": 6, "decode.beam_size": 3}, ["decode.beam_size is 3", "text.vocab_size", "2"]),
         ({"decode.min_length": 30}, ["decode.min_length is 30", "text.max_length"]),
         ({"data.name": "karpathy"}, ["data.path is missing", "-S data.path=FOLDER"]),
+        ({"data.on_bad_image": "skip"}, ["data.on_bad_image=skip is only for data=karpathy"]),
         ({"data.path": "photos"}, ["data.path is only for data=karpathy"]),
         ({"data.extractor.name": "MobileNetV2"}, ["data.extractor.weights is builtin", "MobileNetV2", "imagenet"]),
         ({"data.extractor.weights": "imagenet"}, ["data.extractor.weights is imagenet", "shapes_cnn"]),

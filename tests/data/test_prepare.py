@@ -1,5 +1,6 @@
 """prepare on each kind of dataset: drawn scenes, a user's folder, and a coco_captions folder written by TFDS."""
 
+import csv
 import hashlib
 import json
 import socket
@@ -218,6 +219,24 @@ def test_bad_pictures_are_skipped_listed_and_not_mistaken_for_others(tmp_path: P
     assert bytes_of(out) == bytes_of(again)
     (folder / "images" / "plain.jpg").write_bytes(whole)
     assert len(read_features(run(data, tmp_path / "mended") / "features", "train")) == 3
+
+
+def test_the_list_of_the_skipped_says_what_is_there_now(tmp_path: Path) -> None:
+    """With the dataset made before, when the picture was missing, it is as without; odd names do not change it."""
+    folder = write_folder(tmp_path / "mine")
+    tree = json.loads((folder / "dataset.json").read_text())
+    tree["images"][0]["filename"] = name = "bad\u202fone\n.jpg"
+    (folder / "dataset.json").write_text(json.dumps(tree))
+    data = settings("karpathy", tmp_path, path=str(folder), on_bad_image="skip")
+    reasons = []
+    for make in (lambda: None, (folder / "images" / name).touch):
+        make()
+        with (run(data, tmp_path / "out") / "skipped.csv").open(newline="") as file:
+            _, row = csv.reader(file)
+        assert row[0] == name
+        reasons.append(row[2])
+    assert "it cannot be read" in reasons[0]
+    assert "it is no picture" in reasons[1]
 
 
 def test_skipping_leaves_no_split_empty(tmp_path: Path) -> None:

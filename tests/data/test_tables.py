@@ -3,9 +3,12 @@
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from captioner.config import UserError
 from captioner.data.tables import CaptionTable, picture_path, read_captions, read_features, write_captions
@@ -37,14 +40,24 @@ def test_a_split_that_is_not_there_is_named(read, tmp_path: Path) -> None:  # ty
 
 
 @pytest.mark.parametrize(("read", "name"), [(read_captions, "val.parquet"), (read_features, "val.npy")])
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
-def test_a_table_that_is_cut_off_is_named(read, name: str, share: float, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    write_captions(tmp_path, "val", TABLE)
-    np.save(tmp_path / "val.npy", np.ones((3, 4, 5), np.float16))
-    whole = (tmp_path / name).read_bytes()
-    (tmp_path / name).write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(UserError, match=rf"{name} is damaged \(.+\): `dvc repro`"):
-        read(tmp_path, "val")
+@given(share=st.floats(0, 1), byte=st.none() | st.integers(0, 255))
+def test_a_table_that_is_damaged_is_named(read, name: str, share: float, byte: int | None) -> None:  # type: ignore[no-untyped-def]
+    """Cut off, or with another byte somewhere, which is not always to be noticed."""
+    with TemporaryDirectory() as place:
+        folder = Path(place)
+        write_captions(folder, "val", TABLE)
+        np.save(folder / "val.npy", np.ones((3, 4, 5), np.float16))
+        whole = (folder / name).read_bytes()
+        at = min(int(share * len(whole)), len(whole) - 1)
+        spoilt = whole[:at] if byte is None else whole[:at] + bytes([byte]) + whole[at + 1 :]
+        (folder / name).write_bytes(spoilt)
+        try:
+            read(folder, "val")
+        except UserError as error:
+            assert f"{name} is damaged (" in str(error)
+            assert "`dvc repro`" in str(error)
+        else:
+            assert byte is not None
 
 
 def test_only_kept_pictures_have_a_path(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Two `dvc repro` in one workspace."""
+"""Two processes that want the same thing at the same time."""
 
 from __future__ import annotations
 
@@ -28,3 +28,22 @@ def test_the_second_says_who_is_at_work_and_leaves(begun: str, tmp_path: Path, d
     rest = first.stdout.read()
     assert first.wait() == 0, rest
     assert "is up to date" in run(repo, "dvc", "repro") or "didn't change" in run(repo, "dvc", "repro")
+
+
+def test_two_that_make_the_same_dataset(tmp_path: Path) -> None:
+    """As the points of a sweep do that have different CNNs."""
+    repos = [make_repo(tmp_path / name) for name in ("one", "two")]
+    for repo in repos:
+        compose(repo, *SMALL, f"data.data_dir={tmp_path / 'datasets'}")
+    both = [
+        subprocess.Popen(
+            ["python", "-m", "captioner.stages.prepare"], cwd=repo, env=environment() | {"PYTHONPATH": "src"},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for repo in repos
+    ]  # fmt: skip
+    for process in both:
+        printed, _ = process.communicate()
+        assert process.returncode == 0, printed
+    one, two = ((repo / "data/prepared/features/val.npy").read_bytes() for repo in repos)
+    assert one == two

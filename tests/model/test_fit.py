@@ -172,6 +172,13 @@ def test_a_training_that_diverges_names_its_last_good_checkpoint(tmp_path: Path)
     assert not (tmp_path / "model").exists()
 
 
+def test_a_validation_loss_that_is_no_number_stops_it(tmp_path: Path):
+    features, tokens = write_data(tmp_path)
+    np.save(features / "val.npy", np.full_like(np.load(features / "val.npy"), np.nan))
+    with pytest.raises(UserError, match=r"validation loss became nan in epoch 1, step \d+ \(last good checkpoint: of"):
+        train(params(), features, tokens, tmp_path / "model", tmp_path / "kept", no_watch)
+
+
 def test_weights_that_are_no_numbers_are_never_kept(tmp_path: Path):
     features, tokens = write_data(tmp_path)
     wild = params(train__learning_rate=1e38, train__warmup_epochs=0.0, train__weight_decay=1e3)

@@ -102,6 +102,25 @@ def test_another_decoding_is_a_child_and_the_first_row_stays(tracked: Path) -> N
     assert again.data.metrics == first.data.metrics
 
 
+def test_a_child_that_was_not_logged_to_its_end_is_logged_again(tracked: Path) -> None:
+    """As a server leaves it that goes away behind the row's creation."""
+    (first,) = [row for row in rows(tracked) if "mlflow.parentRunId" not in row.data.tags]
+    client = client_of(tracked / "mlflow.db")
+    with changed(tracked / "params.yaml", "strategy: beam", "strategy: top_k"):
+        run(tracked, "dvc", "repro")
+        (child,) = [row for row in rows(tracked) if row.data.params["decode.strategy"] == "top_k"]
+        tags = {key: value for key, value in child.data.tags.items() if key.startswith("captioner.")}
+        client.delete_run(child.info.run_id)
+        client.create_run(first.info.experiment_id, tags=tags | {"mlflow.parentRunId": first.info.run_id})
+        (tracked / "mlruns/recorded").unlink()
+        run(tracked, "dvc", "repro")
+    (again,) = [row for row in rows(tracked) if row.data.params.get("decode.strategy", "top_k") == "top_k"]
+    assert again.data.params == child.data.params
+    assert again.data.metrics.keys() == child.data.metrics.keys()
+    client_of(tracked / "mlflow.db").delete_run(again.info.run_id)
+    run(tracked, "dvc", "repro")
+
+
 def test_a_store_that_is_down_stops_no_training(tracked: Path) -> None:
     """evaluate says so and fails; once the store answers, the next `dvc repro` delivers all without training."""
     away = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}

@@ -76,7 +76,7 @@ def prepare(data: config.Data, out: Path, reports: Path, kept: Path) -> None:
             shown = sorted(rows.pictures)
             draw_samples([rows.pictures[row] for row in shown], [rows.captions[row] for row in shown], samples)
     for split in splits:
-        (kept / f"{split}.npy").replace(out / "features" / f"{split}.npy")
+        shutil.move(kept / f"{split}.npy", out / "features" / f"{split}.npy")  # perhaps to another disk
     shutil.rmtree(kept.parent)
 
 
@@ -97,7 +97,7 @@ def _builder(data: config.Data) -> tfds.core.DatasetBuilder:
         builder = builders.Karpathy(data_dir=data_dir, config=album)
     try:
         _make(builder)
-    except OSError:
+    except (OSError, UserError):
         if not builder.data_path.exists():
             raise
         return _builder(data)  # another process made the same dataset, and was faster

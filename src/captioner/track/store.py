@@ -53,6 +53,8 @@ class Tracker:
         self.alone = FileLock(f"{file}.lock") if file else nullcontext()
         try:
             with self.alone:
+                if file and not file.exists():
+                    _make_database(file)
                 self.client = MlflowClient(address)
                 experiment = self.client.get_experiment_by_name(EXPERIMENT)
                 # MLflow's own place for artifacts would be in the current folder; a server knows its own.
@@ -163,6 +165,19 @@ def _file_of(address: str) -> Path | None:
     """The database file; None where the store is a server."""
     file = address.removeprefix("sqlite:///")
     return Path(file).resolve() if file != address else None
+
+
+def _make_database(file: Path) -> None:
+    """MLflow makes its tables in many steps, and cannot go on in the middle of them after a full disk or a SIGKILL."""
+    from mlflow import MlflowClient
+
+    partial = file.with_name(f"{file.name}.partial")
+    partial.unlink(missing_ok=True)
+    try:
+        MlflowClient(f"sqlite:///{partial}").search_experiments()
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _now() -> int:
