@@ -18,11 +18,13 @@ repro: .venv/.run ## set up everything and run the pipeline on the built-in data
 	@echo "Compare   source .venv/bin/activate && mlflow ui"
 	@echo "Try       captioner caption PHOTO --figure"
 
+# Most of a test's time goes into one-threaded starts of programs. What a file sets up is set up once.
+PYTEST := pytest -q -n 2 --dist loadfile
 test: .venv/.dev ## set up everything and pass the tests
-	pytest -q -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: .venv/.dev ## the tests that take minutes
-	pytest -q -m slow
+	$(PYTEST) -m slow
 
 MINUTES ?= 10
 fuzz: .venv/.dev ## damage input of every kind at random, for MINUTES=10

@@ -129,7 +129,7 @@ def test_another_result_is_named(moved_on: Path) -> None:
     client.set_tag(row.info.run_id, "hash.train.weights", "0" * 64)
     printed = run(moved_on, "captioner", "reproduce", row.info.run_id, status=1)
     client.set_tag(row.info.run_id, "hash.train.weights", before)
-    assert "1 of 11 hashes differ, first: train.weights" in printed
+    assert "1 of 12 hashes differ, first: train.weights" in printed
     assert "environments: none" in printed
 
 
@@ -141,7 +141,7 @@ def test_what_is_no_run_is_one_line(moved_on: Path, name: str, told: str) -> Non
 
 
 def test_verify(repo: Path) -> None:
-    assert "all 11 hashes are equal" in run(repo, "captioner", "verify")
+    assert "all 12 hashes are equal" in run(repo, "captioner", "verify")
     metrics = repo / "reports/metrics.json"
     before = metrics.read_text()
     metrics.write_text(json.dumps(json.loads(before) | {"bleu_4": 1.0}))
