@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from drawn import jpeg_of_scans
 from PIL import Image, PngImagePlugin
 
 from captioner.config import UserError
@@ -133,6 +134,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "1 x 1,000,001": (lambda: saved(Image.new("1", (1, 1_000_001)), "PNG"), "has too many pixels"),
     "60,000 x 60,000 in 80 bytes": (lambda: png_head(60_000, 60_000), "has too many pixels"),
     "200 MB of comment in some kilobytes": (text_bomb, "is damaged"),
+    "JPEG of 100,000 scans": (lambda: jpeg_of_scans(100_000, (2_000, 2_000)), "has more than 100 scans"),
 }
 
 

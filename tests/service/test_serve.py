@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import requests
-from drawn import in_base64, picture, png_of
+from drawn import in_base64, jpeg_of_scans, picture, png_of
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
@@ -36,6 +36,7 @@ HOSTILE: dict[str, Any] = {
     "a path out of the folder": ["../mlflow.db"],
     "an address": ["http://127.0.0.1/secret.png"],
     "PostScript": [in_base64(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")],
+    "a JPEG of 100,000 scans": [in_base64(jpeg_of_scans(100_000, (2_000, 2_000)))],
     "a number": [5],
     "null": [None],
     "one good, one bad": [JPEG, "%%%"],
@@ -168,3 +169,13 @@ def test_a_huge_picture_of_few_bytes(service: str, tmp_path: Path) -> None:
     """45 megapixels of one colour: within the limit, so it is read."""
     Image.new("RGB", (9_000, 5_000), "red").save(tmp_path / "red.png")
     assert ask(service, [in_base64((tmp_path / "red.png").read_bytes())])[0] == 200
+
+
+def test_a_request_ends_when_its_time_is_over(promoted: Path) -> None:
+    """The server has answered the client by then; its thread must not go on for long."""
+    code = (
+        "import mlflow; mlflow.set_tracking_uri('sqlite:///mlflow.db'); "
+        f"mlflow.pyfunc.load_model('models:/captioner@champion').predict(['{JPEG}'] * 3)"
+    )
+    printed = run(promoted, "python", "-c", code, status=1, MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT="0")
+    assert "pictures 0 to 0 took too long to read: send fewer, or smaller ones" in printed

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from captioner.config import UserError
 
 ORIENTATION = 0x0112  # of the EXIF tags; 1 is upright
+MAX_SCANS = 100  # of a progressive JPEG; programs write about ten, and each is a pass over all pixels
 LONGEST_SIDE = 1_000_000  # pixels, of a PNG that libpng reads
 
 
@@ -31,10 +32,13 @@ def picture_bytes(path: Path, name: str | None = None) -> bytes:
     return upright_bytes(content, name or str(path))
 
 
-def upright_bytes(content: bytes, name: str) -> bytes:
-    """`picture_bytes` of a file's content; errors call it ``name``."""
+def upright_bytes(content: bytes, name: str, formats: tuple[str, ...] | None = None) -> bytes:
+    """`picture_bytes` of a file's content, if need be in one of these ``formats``; errors call it ``name``."""
+    # In a JPEG's pixels no 0xFF is followed by 0xDA: these two begin a scan.
+    if content.startswith(b"\xff\xd8") and content.count(b"\xff\xda") > MAX_SCANS:
+        raise UserError(f"{name} has more than {MAX_SCANS} scans: save it again")
     try:
-        with Image.open(io.BytesIO(content), formats=_formats()) as image:
+        with Image.open(io.BytesIO(content), formats=formats or _formats()) as image:
             if max(image.size) > LONGEST_SIDE:
                 raise UserError(f"{name} has too many pixels: make it smaller")
             image.load()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from mlflow.environment_variables import MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from PIL import Image
@@ -61,17 +63,21 @@ class ServedCaptioner:
             params: not used; MLflow passes them.
 
         Raises:
-            RequestError: a picture is none, or too large, or there are too many.
+            RequestError: a picture is none, or too large, or there are too many, or they take longer to read than the
+                server's limit for a request: nobody waits for the captions then.
         """
         values = list(pictures.iloc[:, 0])
         if not 1 <= len(values) <= MAX_PICTURES:
             raise RequestError(f"send 1 to {MAX_PICTURES} pictures at a time, not {len(values)}")
         contents = []
+        until = time.monotonic() + MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.get()
         for number, value in enumerate(values):
             try:
                 contents.append(read_picture(value))
             except UserError as error:
                 raise RequestError(f"picture {number}: {error}") from None
+            if time.monotonic() > until:
+                raise RequestError(f"pictures 0 to {number} took too long to read: send fewer, or smaller ones")
         return self._caption(contents)
 
     def _caption(self, contents: list[bytes]) -> list[dict[str, Any]]:

@@ -17,8 +17,8 @@ from captioner.data.pictures import upright_bytes
 MAX_PICTURES = 64
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 50_000_000
-# Pillow reads many more, some of them by other programs.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+# What browsers show. Pillow's readers of others can be made to work for long, or on gigabytes, by a small file.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 # Names the folder of which paths may be read: a service would otherwise tell anyone what lies on its disk.
 FOLDER = "CAPTIONER_PICTURES"
 
@@ -46,7 +46,7 @@ def read_picture(value: Any) -> bytes:
     if len(content) > MAX_BYTES:
         raise UserError(f"the picture has more than {MAX_BYTES} bytes: send a smaller one")
     _check_header(content)
-    return upright_bytes(content, "it")
+    return upright_bytes(content, "it", FORMATS)
 
 
 def _decode(text: str) -> bytes:

@@ -23,5 +23,14 @@ def png_of(width: int, height: int) -> bytes:
     return content
 
 
+def jpeg_of_scans(number: int, size: tuple[int, int] = (9, 5)) -> bytes:
+    """A progressive JPEG whose last scan comes again and again."""
+    file = io.BytesIO()
+    Image.new("RGB", size, "red").save(file, "JPEG", progressive=True)
+    content = file.getvalue().removesuffix(b"\xff\xd9")
+    more = number - content.count(b"\xff\xda")
+    return content + content[content.rindex(b"\xff\xda") :] * more + b"\xff\xd9"
+
+
 def in_base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
