@@ -4,13 +4,14 @@ import base64
 import io
 import struct
 import zlib
+from typing import Any
 
 from PIL import Image
 
 
-def picture(kind: str, mode: str = "RGB", size: tuple[int, int] = (9, 5)) -> bytes:
+def picture(kind: str, mode: str = "RGB", size: tuple[int, int] = (9, 5), **options: Any) -> bytes:
     file = io.BytesIO()
-    Image.new(mode, size, "red" if mode == "RGB" else None).save(file, kind)
+    Image.new(mode, size, "red" if mode == "RGB" else None).save(file, kind, **options)
     return file.getvalue()
 
 
@@ -24,12 +25,10 @@ def png_of(width: int, height: int) -> bytes:
 
 
 def jpeg_of_scans(number: int, size: tuple[int, int] = (9, 5)) -> bytes:
-    """A progressive JPEG whose last scan comes again and again."""
-    file = io.BytesIO()
-    Image.new("RGB", size, "red").save(file, "JPEG", progressive=True)
-    content = file.getvalue().removesuffix(b"\xff\xd9")
+    """A progressive JPEG whose last scan comes again and again, behind a comment that looks like the end."""
+    content = picture("JPEG", size=size, progressive=True).removesuffix(b"\xff\xd9")
     more = number - content.count(b"\xff\xda")
-    return content + content[content.rindex(b"\xff\xda") :] * more + b"\xff\xd9"
+    return content + b"\xff\xfe\0\4\xff\xd9" + content[content.rindex(b"\xff\xda") :] * more + b"\xff\xd9"
 
 
 def in_base64(content: bytes) -> str:

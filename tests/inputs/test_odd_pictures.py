@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from drawn import jpeg_of_scans
+from drawn import jpeg_of_scans, png_of
 from PIL import Image, PngImagePlugin
 
 from captioner.config import UserError
@@ -42,16 +40,6 @@ def turned(orientation: int) -> bytes:
 def moving(format: str) -> bytes:
     later = Image.new("RGB", (32, 24), "white")
     return saved(photo(), format, save_all=True, append_images=[later], duration=100)
-
-
-def chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-def png_head(width: int, height: int) -> bytes:
-    """A PNG that says how large it is, and then stops."""
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(bytes(10)))
 
 
 def text_bomb() -> bytes:
@@ -102,6 +90,7 @@ SEEN: dict[str, tuple[Callable[[], bytes], tuple[int, int], Pixels]] = {
     "JPEG mirrored by EXIF, 5": (lambda: turned(5), (24, 32), {(16, 3): RED, (16, 20): BLUE}),
     "JPEG with EXIF that makes no sense": (lambda: turned(77), (32, 24), UPRIGHT),
     "JPEG with something behind its end": (lambda: saved(photo(), "JPEG") + b"trailing" * 9, (32, 24), UPRIGHT),
+    "JPEG with a film behind its end": (lambda: saved(photo(), "JPEG") + b"\xff\xda" * 999, (32, 24), UPRIGHT),
     "PNG": (lambda: saved(photo(), "PNG"), (32, 24), UPRIGHT),
     "PNG with a palette": (lambda: saved(photo("P"), "PNG"), (32, 24), UPRIGHT),
     "PNG of one bit": (one_bit, (32, 24), {(4, 5): (255, 255, 255), (20, 5): (0, 0, 0)}),
@@ -126,13 +115,13 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "JPEG cut in the middle": (lambda: saved(photo(width=300, height=300), "JPEG")[:-300], "is damaged"),
     "JPEG of which the head is left": (lambda: saved(photo(), "JPEG")[:30], "is (damaged|no picture)"),
     "PNG cut in the middle": (lambda: saved(photo(width=300, height=300), "PNG")[:-60], "is damaged"),
-    "PNG without rows": (lambda: png_head(300, 300), "is damaged"),
+    "PNG without rows": (lambda: png_of(300, 300), "is damaged"),
     "PNG with a wrong sum": (lambda: saved(photo(), "PNG").replace(b"IDAT", b"IDAX"), "is (damaged|no picture)"),
     "GIF cut in the middle": (lambda: saved(photo(width=300, height=300), "GIF")[:60], "is damaged"),
     "WebP cut in the middle": (lambda: saved(photo(width=300, height=300), "WEBP")[:60], "is (damaged|no picture)"),
     "20,000 x 20,000": (lambda: saved(Image.new("1", (20_000, 20_000)), "PNG"), "has too many pixels"),
     "1 x 1,000,001": (lambda: saved(Image.new("1", (1, 1_000_001)), "PNG"), "has too many pixels"),
-    "60,000 x 60,000 in 80 bytes": (lambda: png_head(60_000, 60_000), "has too many pixels"),
+    "60,000 x 60,000 in 80 bytes": (lambda: png_of(60_000, 60_000), "has too many pixels"),
     "200 MB of comment in some kilobytes": (text_bomb, "is damaged"),
     "JPEG of 100,000 scans": (lambda: jpeg_of_scans(100_000, (2_000, 2_000)), "has more than 100 scans"),
 }

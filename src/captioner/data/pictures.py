@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from captioner.config import UserError
 
 ORIENTATION = 0x0112  # of the EXIF tags; 1 is upright
 MAX_SCANS = 100  # of a progressive JPEG; programs write about ten, and each is a pass over all pixels
+# A JPEG's end, or a marker before the length of what it begins. Pixels hold none: a zero follows each 0xFF there.
+SEGMENT = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")
 LONGEST_SIDE = 1_000_000  # pixels, of a PNG that libpng reads
 
 
@@ -34,8 +37,7 @@ def picture_bytes(path: Path, name: str | None = None) -> bytes:
 
 def upright_bytes(content: bytes, name: str, formats: tuple[str, ...] | None = None) -> bytes:
     """`picture_bytes` of a file's content, if need be in one of these ``formats``; errors call it ``name``."""
-    # In a JPEG's pixels no 0xFF is followed by 0xDA: these two begin a scan.
-    if content.startswith(b"\xff\xd8") and content.count(b"\xff\xda") > MAX_SCANS:
+    if _scans(content) > MAX_SCANS:
         raise UserError(f"{name} has more than {MAX_SCANS} scans: save it again")
     try:
         with Image.open(io.BytesIO(content), formats=formats or _formats()) as image:
@@ -53,6 +55,16 @@ def upright_bytes(content: bytes, name: str, formats: tuple[str, ...] | None = N
         raise
     except Exception as error:  # Pillow's readers raise anything on damaged files
         raise UserError(f"{name} is damaged ({error}): replace it") from None
+
+
+def _scans(content: bytes) -> int:
+    """How many scans a JPEG has up to its end, behind which phones put a film; 0 of other files."""
+    scans, place = 0, 2
+    if content.startswith(b"\xff\xd8"):
+        while (marker := SEGMENT.search(content, place)) and marker[0] != b"\xff\xd9":
+            scans += marker[0] == b"\xff\xda"
+            place = marker.end() + int.from_bytes(content[marker.end() : marker.end() + 2])
+    return scans
 
 
 @cache
