@@ -1,30 +1,30 @@
-"""Says how many captions of the built-in dataset name every thing's colour and shape rightly.
+"""Print the share of generated captions that name the colour and shape of every object of the built-in dataset.
 
     PYTHONPATH=src python scripts/check_scenes.py
 
-Compares reports/captions.json with the scenes that were drawn, and lists the captions that are wrong.
+Compares reports/captions.json with the scenes, and lists the wrong captions.
 """
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
-from captioner.config import read_params
-from captioner.data.grammar import names_all_things
-from captioner.data.scenes import draw_scene
+from captioner.common.paths import Workspace
+from captioner.config.params import read_params
+from captioner.data.datasets.shapes.scene import sample_scene
+from captioner.data.datasets.shapes.templates import names_all_objects
 
 
 def main() -> None:
-    """Prints the wrong captions and the share of right ones."""
+    """Print the wrong captions and the share of correct ones."""
     seed = read_params().data.seed
-    results = json.loads(Path("reports/captions.json").read_text(encoding="utf-8"))
-    wrong = [r for r in results if not names_all_things(r["caption"], draw_scene(seed, r["image_id"]))]
+    results = json.loads(Workspace().generated_captions.read_text(encoding="utf-8"))
+    wrong = [r for r in results if not names_all_objects(r["caption"], sample_scene(seed, r["image_id"]))]
     for result in wrong:
-        things = ", ".join(" ".join(thing.kind) for thing in draw_scene(seed, result["image_id"]).things)
-        print(f"{result['image_id']}: {result['caption']!r} for {things}")
-    right = len(results) - len(wrong)
-    print(f"{right} of {len(results)} captions ({right / len(results):.1%}) name every colour and shape rightly")
+        objects = ", ".join(" ".join(obj.attributes) for obj in sample_scene(seed, result["image_id"]).objects)
+        print(f"{result['image_id']}: {result['caption']!r} for {objects}")
+    correct = len(results) - len(wrong)
+    print(f"{correct} of {len(results)} captions ({correct / len(results):.1%}) name every colour and shape correctly")
 
 
 if __name__ == "__main__":

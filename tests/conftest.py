@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Settings and fixtures that all tests share."""
 
 from __future__ import annotations
 
@@ -6,38 +6,38 @@ import os
 from pathlib import Path
 
 import pytest
+from helpers.repository import SMALL, changed, compose, make_repo, run
 from hypothesis import HealthCheck, settings
-from repository import SMALL, changed, compose, make_repo, run
 
-# Before any test imports keras. Tensorflow is there anyway for the data room and traces faster than XLA compiles.
+# Before any test imports keras. The data package needs tensorflow anyway, and it traces faster than XLA compiles.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-# The same examples every time, and no deadline: machines differ.
+# The same examples every time. No deadline, because machines differ in speed.
 settings.register_profile("captioner", deadline=None, derandomize=True)
-# `make fuzz`: other examples every time.
+# For `make fuzz`: other examples every time.
 settings.register_profile("fuzz", deadline=None, max_examples=5000, suppress_health_check=list(HealthCheck))
 settings.load_profile("captioner")
 
 
 @pytest.fixture(scope="session")
 def test_data() -> Path:
-    """Real photos and weights, where they are at hand."""
+    """Return the folder of photos and downloaded weights; skip the test if there is none."""
     folder = os.environ.get("CAPTIONER_TEST_DATA")
     if not folder:
-        pytest.skip("CAPTIONER_TEST_DATA is not set: it names the folder of real photos and weights")
+        pytest.skip("CAPTIONER_TEST_DATA is not set: it names the folder of photos and weights")
     return Path(folder)
 
 
 @pytest.fixture(scope="session")
 def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the drawn scenes are kept for all tests."""
+    """Return the folder in which all tests share the drawn scenes."""
     return tmp_path_factory.mktemp("datasets")
 
 
 @pytest.fixture(scope="session")
 def two_runs(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
-    """A repository with two runs, whose objective is the validation loss."""
+    """Return a repository with two runs, whose objective is the validation loss."""
     folder = make_repo(tmp_path_factory.mktemp("two"))
     compose(folder, *SMALL, f"data.data_dir={datasets}", "score.objective=val_loss")
     run(folder, "dvc", "repro")
@@ -49,7 +49,7 @@ def two_runs(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def repo(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
-    """A repository in which the pipeline has run at a small size."""
+    """Return a repository in which the pipeline has run at a small size."""
     folder = make_repo(tmp_path_factory.mktemp("repo"))
     compose(folder, *SMALL, f"data.data_dir={datasets}")
     run(folder, "dvc", "repro")

@@ -1,8 +1,7 @@
-"""Registers the resolver ``watched`` for everyone who composes conf/, DVC included.
+"""The OmegaConf resolver ``watched``, registered for every program that composes conf/, including DVC.
 
-DVC looks for a stage's dependencies from the folder that it stands in. In a copy of the repository
-(`dvc exp run --temp`, the queue) a relative path to a folder outside would lead nowhere, so what DVC
-watches is written as an absolute path.
+DVC resolves a stage's dependencies relative to the current folder. In a copy of the repository (`dvc exp run --temp`,
+the queue) a relative path to a folder outside the repository would be wrong, so ``data.watch`` holds an absolute path.
 """
 
 import os
@@ -10,14 +9,15 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from captioner.data.config import is_weights_file
+
 # In a copy, DVC_ROOT is the repository that the user works in.
 REPOSITORY = Path(os.environ.get("DVC_ROOT") or Path(__file__).parents[2]).resolve()
-NOT_A_FILE = (None, "imagenet", "builtin")
 
 
 def watched(value: str | None, otherwise: str) -> str:
-    """The absolute path of a user's file or folder, or the file that stands for it where there is none."""
-    if value in NOT_A_FILE:
+    """Return the absolute path of a user's file or folder; ``otherwise`` if ``value`` is not a path."""
+    if value is None or not is_weights_file(value):
         return otherwise
     return str((REPOSITORY / Path(value).expanduser()).resolve())
 

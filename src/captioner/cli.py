@@ -1,91 +1,101 @@
-"""The ``captioner`` command."""
+"""The ``captioner`` command: its arguments, and which function each command calls."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
+
+from captioner.common.errors import errors_in_one_line
+
+RUN_HELP = "an MLflow run id, or a run hash or the beginning of one"
 
 
 def main() -> None:
-    """Parses the command line; errors that a user can mend are one line and status 1."""
+    """Parse the command line and run the command; an error that the user can fix is one line and status 1."""
     arguments = _parser().parse_args()
-    # Everything heavy is imported by the command that needs it: `captioner --help` answers at once.
-    from captioner.config import errors_in_one_line
-
     with errors_in_one_line():
         try:
             sys.exit(_run(arguments))
-        except BrokenPipeError:  # `| head` has seen enough; Python would complain again as it closes the pipe
+        except BrokenPipeError:  # `| head` closed the pipe; Python would complain again when it flushes
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="captioner", description="Caption pictures, and prove where a model is from.")
+    parser = argparse.ArgumentParser(
+        prog="captioner", description="Train, score, compare, reproduce and serve image-captioning models."
+    )
+    parser.add_argument("--version", action="version", version=f"captioner {version('captioner')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    caption = commands.add_parser("caption", help="captions for any picture, with the trained model")
+    caption = commands.add_parser("caption", help="caption image files with the workspace's model")
     caption.add_argument(
-        "photos", nargs="+", type=Path, metavar="PHOTO", help="a picture in any format that Pillow reads"
+        "images", nargs="+", type=Path, metavar="IMAGE", help="an image file in any format that Pillow reads"
     )
     caption.add_argument(
-        "-n", type=_at_least_one, default=1, metavar="N", help="so many captions a picture, drawn at random"
+        "-n", type=_positive_int, default=1, metavar="N", help="captions per image; more than one are sampled"
     )
-    caption.add_argument(
-        "--figure", action="store_true", help="draw where the model looked: PHOTO's name + .attention.png"
-    )
-    score = commands.add_parser("score", help="every metric for a file of captions and a file of true ones")
+    caption.add_argument("--figure", action="store_true", help="draw the attention of each word: NAME.attention.png")
+    score = commands.add_parser("score", help="score a file of captions against a file of references")
     score.add_argument("captions", type=Path, metavar="HYPS", help="COCO's results format")
     score.add_argument("references", type=Path, metavar="REFS", help="COCO's annotations, or a Karpathy-style JSON")
-    score.add_argument("--split", help="of the Karpathy-style JSON")
-    score.add_argument("--json", action="store_true", help="for programs, with the keys of reports/metrics.json")
+    score.add_argument("--split", help="the split of the Karpathy-style JSON")
+    score.add_argument("--json", action="store_true", help="print JSON with the keys of reports/metrics.json")
+    compare = commands.add_parser("compare", help="test whether two runs' scores differ significantly")
+    compare.add_argument("runs", nargs=2, metavar="RUN", help=RUN_HELP)
+    commands.add_parser("leaderboard", help="list all runs, best first; also written to reports/leaderboard.md")
+    promote = commands.add_parser("promote", help="register a run's model as models:/captioner@champion")
+    promote.add_argument("run", nargs="?", metavar="RUN", help=f"{RUN_HELP}; the best run if omitted")
+    promote.add_argument("--force", action="store_true", help="promote even if it is worse than the champion")
     commands.add_parser("verify", help="train the workspace's run again in a clean copy and compare every hash")
-    compare = commands.add_parser("compare", help="whether the second run's captions are better than the first's")
-    compare.add_argument("runs", nargs=2, metavar="RUN", help="an MLflow run id, or a run hash or its beginning")
-    commands.add_parser("leaderboard", help="a table of all runs, also as reports/leaderboard.md")
-    promote = commands.add_parser("promote", help="make a run's model models:/captioner@champion, for `mlflow models`")
-    promote.add_argument(
-        "run", nargs="?", metavar="RUN", help="an MLflow run id, or a run hash or its beginning; else the best run"
-    )
-    promote.add_argument("--force", action="store_true", help="also where it is worse than the champion")
     reproduce = commands.add_parser("reproduce", help="rebuild a run from its record and compare every hash")
-    reproduce.add_argument("run", metavar="RUN", help="an MLflow run id, or a run hash or its beginning")
+    reproduce.add_argument("run", metavar="RUN", help=RUN_HELP)
+    sweep = commands.add_parser("sweep", help="run every combination of parameters: captioner sweep model.units=64,128")
+    sweep.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY=A,B", help="Hydra multirun overrides")
+    params = commands.add_parser("params", help="write params.yaml as the composition of conf/")
+    params.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides")
     return parser
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    """Does what the command says; the exit status."""
+    """Run the command and return the exit status. Each branch imports what it needs: `--help` answers at once."""
+    from captioner import commands
+
     match arguments.command:
         case "caption":
-            from captioner.photos import caption_photos
-
-            caption_photos(arguments.photos, arguments.n, arguments.figure)
+            commands.caption_files(arguments.images, arguments.n, arguments.figure)
         case "score":
-            from captioner.judge import score_files
-
-            score_files(arguments.captions, arguments.references, arguments.split, arguments.json)
+            commands.score_files(arguments.captions, arguments.references, arguments.split, arguments.json)
         case "compare":
-            from captioner.judge import compare_runs
-
-            compare_runs(*arguments.runs)
+            commands.compare_runs(*arguments.runs)
         case "leaderboard":
-            from captioner.judge import leaderboard
-
-            leaderboard()
+            commands.print_leaderboard()
         case "promote":
-            from captioner.service.promote import promote
+            from captioner.serving.promote import promote
 
             promote(arguments.run, arguments.force)
-        case _:
-            from captioner.track import rebuild
+        case "verify":
+            from captioner.tracking.reproduce import verify
 
-            equal = rebuild.verify() if arguments.command == "verify" else rebuild.reproduce(arguments.run)
-            return 0 if equal else 1
+            return 0 if verify() else 1
+        case "reproduce":
+            from captioner.tracking.reproduce import reproduce
+
+            return 0 if reproduce(arguments.run) else 1
+        case "sweep":
+            from captioner.sweep.__main__ import main as run_sweep
+
+            run_sweep(["-m", *arguments.overrides])
+        case "params":
+            from captioner.config.compose import write_params
+
+            write_params(arguments.overrides)
     return 0
 
 
-def _at_least_one(text: str) -> int:
+def _positive_int(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError("must be a whole number, at least 1")
     return int(text)

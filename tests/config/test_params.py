@@ -1,4 +1,4 @@
-"""What params.yaml may hold, and what a user is told where it holds something else."""
+"""The schema of params.yaml, its composition from conf/, and the errors for invalid values."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import Any
 
 import pytest
 import yaml
+from helpers.repository import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captioner.compose import compose
-from captioner.config import UserError, check_params, read_params
+from captioner.common.errors import UserError
+from captioner.config.compose import compose
+from captioner.config.params import check_params, read_params
 
-ROOT = Path(__file__).parents[2]
 TREE = yaml.safe_load((ROOT / "params.yaml").read_text())
 
 
-def tree_with(changes: dict[str, Any]) -> dict[str, Any]:
-    """The committed parameters with some keys ("model.units") set."""
+def change_tree(changes: dict[str, Any]) -> dict[str, Any]:
+    """Return the committed parameters with some keys ("model.units") set."""
     tree = copy.deepcopy(TREE)
     for key, value in changes.items():
         *sections, last = key.split(".")
@@ -30,9 +31,10 @@ def tree_with(changes: dict[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def message_of(changes: dict[str, Any]) -> str:
+def error_message(changes: dict[str, Any]) -> str:
+    """Return the error, of one line, for the committed parameters with some keys set."""
     with pytest.raises(UserError) as caught:
-        check_params(tree_with(changes))
+        check_params(change_tree(changes))
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -42,14 +44,32 @@ def test_params_yaml_is_the_composition_of_conf() -> None:
     assert compose([], ROOT) == (ROOT / "params.yaml").read_text()
 
 
-@pytest.mark.parametrize("preset", sorted(path.stem for path in (ROOT / "conf/experiment").glob("*.yaml")))
-def test_every_preset_composes(preset: str) -> None:
+def list_presets(group: str) -> list[str]:
+    return sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("preset", list_presets("experiment"))
+def test_every_experiment_composes(preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPTIONER_TEST_DATA", str(tmp_path))
     params = check_params(yaml.safe_load(compose([f"experiment={preset}"], ROOT)))
     assert params.data.name != "shapes"
 
 
+def test_experiment_on_test_data_names_the_missing_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CAPTIONER_TEST_DATA", raising=False)
+    with pytest.raises(UserError, match="CAPTIONER_TEST_DATA") as caught:
+        compose(["experiment=flickr8k-mini"], ROOT)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("preset", list_presets("debug"))
+def test_every_debug_preset_composes(preset: str) -> None:
+    params = check_params(yaml.safe_load(compose([f"debug={preset}"], ROOT)))
+    assert params != check_params(TREE)
+
+
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "parts"),
     [
         ({"model.atention_dim": 3}, ["model.atention_dim", "did you mean attention_dim?"]),
         ({"modle": {}}, ["unknown key modle", "did you mean model?"]),
@@ -77,13 +97,13 @@ def test_every_preset_composes(preset: str) -> None:
         ({"seed": None}, ["seed is None"]),
     ],
 )
-def test_one_line_says_what_is_wrong(changes: dict[str, Any], told: list[str]) -> None:
-    message = message_of(changes)
-    for part in told:
+def test_invalid_value_is_one_line_with_a_hint(changes: dict[str, Any], parts: list[str]) -> None:
+    message = error_message(changes)
+    for part in parts:
         assert part in message
 
 
-def test_a_missing_key_is_named() -> None:
+def test_missing_key_is_named() -> None:
     tree = copy.deepcopy(TREE)
     del tree["train"]["epochs"]
     with pytest.raises(UserError, match=r"train\.epochs is missing"):
@@ -95,9 +115,9 @@ VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_s
 
 
 @given(key=st.sampled_from(KEYS), value=VALUES)
-def test_any_value_is_taken_as_it_is_or_refused_in_one_line(key: str, value: Any) -> None:
+def test_any_value_is_accepted_unchanged_or_rejected_in_one_line(key: str, value: Any) -> None:
     try:
-        params = check_params(tree_with({key: value}))
+        params = check_params(change_tree({key: value}))
     except UserError as error:
         assert key in str(error)
         assert "\n" not in str(error)
@@ -107,12 +127,12 @@ def test_any_value_is_taken_as_it_is_or_refused_in_one_line(key: str, value: Any
 
 
 @given(tree=st.recursive(VALUES, lambda node: st.dictionaries(st.sampled_from([*TREE, "x"]), node), max_leaves=6))
-def test_no_tree_gets_past_the_schema_or_breaks_it(tree: Any) -> None:
+def test_schema_rejects_every_random_tree(tree: Any) -> None:
     with pytest.raises(UserError):
         check_params(tree)
 
 
-def test_a_file_that_is_missing_or_no_yaml(tmp_path: Path) -> None:
+def test_missing_file_and_invalid_yaml(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no"):
         read_params(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text("a: [1,")
@@ -124,12 +144,12 @@ def test_a_file_that_is_missing_or_no_yaml(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("override", ["model.atention_dim=3", "data=coko", "experiment=seeed", "model.units=[", "=3"])
-def test_overrides_that_do_not_fit_conf(override: str) -> None:
+def test_invalid_override_is_one_line(override: str) -> None:
     with pytest.raises(UserError) as caught:
         compose([override], ROOT)
     assert "\n" not in str(caught.value)
 
 
-def test_what_dvc_watches_is_the_users_folder(tmp_path: Path) -> None:
+def test_dvc_watches_the_users_folder(tmp_path: Path) -> None:
     text = compose(["data=karpathy", f"data.path={tmp_path}"], ROOT)
     assert yaml.safe_load(text)["data"]["watch"] == str(tmp_path.resolve())

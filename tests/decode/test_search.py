@@ -1,4 +1,4 @@
-"""The searches against a network small enough to try every caption."""
+"""The searches, with a network that is small enough to try every caption."""
 
 from __future__ import annotations
 
@@ -12,168 +12,171 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from captioner.config import END, PAD, START, UNKNOWN
-from captioner.decode.search import Beam, TopK
+from captioner.decode.beam_search import BeamSearch
+from captioner.decode.sampling import TopKSampling
+from captioner.text.vocabulary import END, PAD, START, UNKNOWN
 
 WORDS = 4
-VOCABULARY = 4 + WORDS
-LONGEST = 3
+VOCAB_SIZE = 4 + WORDS
+MAX_LENGTH = 3
 
 
 class TableNetwork(keras.layers.Layer):
-    """A network whose next word depends on the step and on the word before, by a table [T, V, V].
+    """A network whose next token depends on the step and the previous token, through a table [T, V, V] of logits.
 
-    The table is the picture's features, so one compiled search serves all tables. The state counts the steps.
+    The table is the image's features, so one compiled search serves all tables. The state counts the steps.
     """
 
-    vocab_size = VOCABULARY
+    vocab_size = VOCAB_SIZE
 
     def encode(self, features_BxPxC):
         return features_BxPxC, ops.zeros((ops.shape(features_BxPxC)[0], 1))
 
     def step(self, ids_BxK, states_BxKx1, keys_Bx1xC):
-        rows_BxRxV = ops.reshape(keys_Bx1xC, (-1, (LONGEST + 1) * VOCABULARY, VOCABULARY))
-        row_BxK = ops.cast(states_BxKx1[..., 0], "int32") * VOCABULARY + ids_BxK
+        rows_BxRxV = ops.reshape(keys_Bx1xC, (-1, (MAX_LENGTH + 1) * VOCAB_SIZE, VOCAB_SIZE))
+        row_BxK = ops.cast(states_BxKx1[..., 0], "int32") * VOCAB_SIZE + ids_BxK
         logits_BxKxV = ops.take_along_axis(rows_BxRxV, ops.expand_dims(row_BxK, -1), axis=1)
         weights_BxKx1 = ops.cast(ops.expand_dims(ids_BxK, -1), "float32")
         return logits_BxKxV, states_BxKx1 + 1, weights_BxKx1
 
 
 @lru_cache
-def beam(minimum: int = 1, size: int = 3, penalty: float = 1.0) -> Beam:
-    return Beam(TableNetwork(), LONGEST, minimum, size, penalty)
+def beam_search(min_length: int = 1, beam_size: int = 3, length_penalty: float = 1.0) -> BeamSearch:
+    return BeamSearch(TableNetwork(), MAX_LENGTH, min_length, beam_size, length_penalty)
 
 
 @lru_cache
-def top_k(minimum: int = 1, k: int = 3, temperature: float = 1.0) -> TopK:
-    return TopK(TableNetwork(), LONGEST, minimum, k, temperature)
+def top_k_sampling(min_length: int = 1, k: int = 3, temperature: float = 1.0) -> TopKSampling:
+    return TopKSampling(TableNetwork(), MAX_LENGTH, min_length, k, temperature)
 
 
-def tables(seed: int, pictures: int = 2) -> np.ndarray:
-    shape = (pictures, LONGEST + 1, VOCABULARY, VOCABULARY)
+def random_logits(seed: int, images: int = 2) -> np.ndarray:
+    shape = (images, MAX_LENGTH + 1, VOCAB_SIZE, VOCAB_SIZE)
     return np.random.default_rng(seed).normal(scale=2.0, size=shape).astype("float32")
 
 
 def run(search, logits_BxTxVxV: np.ndarray, noise: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    pictures = len(logits_BxTxVxV)
-    inputs = {"features": logits_BxTxVxV.reshape(pictures, 1, -1)}
-    if isinstance(search, TopK):
-        inputs["noise"] = np.zeros((pictures, search.steps, search.k), "float32") if noise is None else noise
+    images = len(logits_BxTxVxV)
+    inputs = {"features": logits_BxTxVxV.reshape(images, 1, -1)}
+    if isinstance(search, TopKSampling):
+        inputs["noise"] = np.zeros((images, search.steps, search.k), "float32") if noise is None else noise
     return {key: np.asarray(value) for key, value in search.predict_on_batch(inputs).items()}
 
 
-def log_probability(logits_TxVxV: np.ndarray, words: tuple[int, ...], minimum: int) -> float:
-    """log p of a whole caption and its end, computed word by word in plain numpy."""
+def log_probability(logits_TxVxV: np.ndarray, words: tuple[int, ...], min_length: int) -> float:
+    """Return log p of a caption with its ``<end>``, computed word by word in numpy."""
     total, last = 0.0, START
     for step, word in enumerate((*words, END)):
         logits_V = logits_TxVxV[step, last].astype("float32").astype(float)
-        banned = {PAD, UNKNOWN, START} | ({END} if step < minimum else set())
-        if step >= LONGEST:
-            banned |= set(range(VOCABULARY)) - {END}
-        allowed = [v for v in range(VOCABULARY) if v not in banned]
+        forbidden = {PAD, UNKNOWN, START} | ({END} if step < min_length else set())
+        if step >= MAX_LENGTH:
+            forbidden |= set(range(VOCAB_SIZE)) - {END}
+        allowed = [v for v in range(VOCAB_SIZE) if v not in forbidden]
         assert word in allowed
         total += logits_V[word] - np.log(np.exp(logits_V[allowed]).sum())
         last = word
     return total
 
 
-def all_captions(minimum: int):
-    for length in range(minimum, LONGEST + 1):
-        yield from itertools.product(range(4, VOCABULARY), repeat=length)
+def all_captions(min_length: int):
+    for length in range(min_length, MAX_LENGTH + 1):
+        yield from itertools.product(range(4, VOCAB_SIZE), repeat=length)
 
 
-def best_caption(logits_TxVxV: np.ndarray, minimum: int, penalty: float) -> tuple[tuple[int, ...], float]:
+def best_caption(logits_TxVxV: np.ndarray, min_length: int, length_penalty: float) -> tuple[tuple[int, ...], float]:
     scored = [
-        (words, log_probability(logits_TxVxV, words, minimum) / max(len(words), 1) ** penalty)
-        for words in all_captions(minimum)
+        (words, log_probability(logits_TxVxV, words, min_length) / max(len(words), 1) ** length_penalty)
+        for words in all_captions(min_length)
     ]
     return max(scored, key=lambda pair: pair[1])
 
 
-def words_of(ids_T: np.ndarray) -> tuple[int, ...]:
+def caption_words(ids_T: np.ndarray) -> tuple[int, ...]:
     ids = list(map(int, ids_T))
     end = ids.index(END)
-    assert all(i == PAD for i in ids[end + 1 :]), "nothing but padding may follow the end"
+    assert all(i == PAD for i in ids[end + 1 :]), "only padding may follow <end>"
     return tuple(ids[:end])
 
 
 @settings(max_examples=30)
-@given(seed=st.integers(0, 10_000), minimum=st.sampled_from([0, 2]), penalty=st.sampled_from([0.0, 0.7]))
-def test_a_beam_wide_enough_finds_the_best_of_all_captions(seed, minimum, penalty):
-    logits = tables(seed)
-    found = run(beam(minimum, WORDS**LONGEST, penalty), logits)
-    for picture in range(2):
-        words, score = best_caption(logits[picture], minimum, penalty)
-        assert words_of(found["ids"][picture]) == words
-        assert found["score"][picture] == pytest.approx(score, abs=1e-4)
+@given(seed=st.integers(0, 10_000), min_length=st.sampled_from([0, 2]), length_penalty=st.sampled_from([0.0, 0.7]))
+def test_beam_search_over_all_captions_finds_the_best(seed, min_length, length_penalty):
+    logits = random_logits(seed)
+    outputs = run(beam_search(min_length, WORDS**MAX_LENGTH, length_penalty), logits)
+    for image in range(2):
+        words, score = best_caption(logits[image], min_length, length_penalty)
+        assert caption_words(outputs["ids"][image]) == words
+        assert outputs["score"][image] == pytest.approx(score, abs=1e-4)
 
 
 @settings(max_examples=30)
-@given(seed=st.integers(0, 10_000), size=st.sampled_from([1, 3]), minimum=st.sampled_from([0, 2]))
-def test_a_beams_score_is_the_log_probability_of_its_caption(seed, size, minimum):
-    logits = tables(seed)
-    found = run(beam(minimum, size), logits)
-    for picture in range(2):
-        words = words_of(found["ids"][picture])
-        assert minimum <= len(words) <= LONGEST
-        expected = log_probability(logits[picture], words, minimum) / max(len(words), 1)
-        assert found["score"][picture] == pytest.approx(expected, abs=1e-4)
-        assert expected <= best_caption(logits[picture], minimum, 1.0)[1] + 1e-4
+@given(seed=st.integers(0, 10_000), beam_size=st.sampled_from([1, 3]), min_length=st.sampled_from([0, 2]))
+def test_beam_score_is_the_log_probability_of_its_caption(seed, beam_size, min_length):
+    logits = random_logits(seed)
+    outputs = run(beam_search(min_length, beam_size), logits)
+    for image in range(2):
+        words = caption_words(outputs["ids"][image])
+        assert min_length <= len(words) <= MAX_LENGTH
+        expected = log_probability(logits[image], words, min_length) / max(len(words), 1)
+        assert outputs["score"][image] == pytest.approx(expected, abs=1e-4)
+        assert expected <= best_caption(logits[image], min_length, 1.0)[1] + 1e-4
 
 
 @settings(max_examples=30)
-@given(seed=st.integers(0, 10_000), minimum=st.sampled_from([0, 2]))
-def test_greedy_takes_the_likeliest_word_at_each_step(seed, minimum):
-    logits = tables(seed)
-    found = run(top_k(minimum, k=1), logits)
-    for picture in range(2):
+@given(seed=st.integers(0, 10_000), min_length=st.sampled_from([0, 2]))
+def test_greedy_search_takes_the_most_probable_word_at_each_step(seed, min_length):
+    logits = random_logits(seed)
+    outputs = run(top_k_sampling(min_length, k=1), logits)
+    for image in range(2):
         words, last = [], START
-        for step in range(LONGEST):
-            allowed = [*range(4, VOCABULARY), *([END] if step >= minimum else [])]
-            last = max(allowed, key=lambda v: logits[picture, step, last, v])
+        for step in range(MAX_LENGTH):
+            allowed = [*range(4, VOCAB_SIZE), *([END] if step >= min_length else [])]
+            last = max(allowed, key=lambda v: logits[image, step, last, v])
             if last == END:
                 break
             words.append(last)
-        assert words_of(found["ids"][picture]) == tuple(words)
-        expected = log_probability(logits[picture], tuple(words), minimum)
-        assert found["score"][picture] == pytest.approx(expected, abs=1e-4)
+        assert caption_words(outputs["ids"][image]) == tuple(words)
+        expected = log_probability(logits[image], tuple(words), min_length)
+        assert outputs["score"][image] == pytest.approx(expected, abs=1e-4)
 
 
-def test_draws_follow_the_networks_distribution():
-    """20,000 draws of the first word among the three likeliest, at temperature 2."""
-    logits = tables(3, pictures=1)
-    draws = 20_000
-    noise = np.random.default_rng(0).gumbel(size=(draws, LONGEST + 1, 3)).astype("float32")
-    first = run(top_k(k=3, temperature=2.0), np.repeat(logits, draws, axis=0), noise)["ids"][:, 0]
-    likeliest = sorted(range(4, VOCABULARY), key=lambda v: -logits[0, 0, START, v])[:3]
-    p = np.exp(logits[0, 0, START, likeliest] / 2)
-    for word, expected in zip(likeliest, p / p.sum(), strict=True):
+def test_samples_follow_the_distribution_of_the_network():
+    """Sample the first word 20,000 times from the three most probable ones at temperature 2."""
+    logits = random_logits(3, images=1)
+    samples = 20_000
+    noise = np.random.default_rng(0).gumbel(size=(samples, MAX_LENGTH + 1, 3)).astype("float32")
+    first = run(top_k_sampling(k=3, temperature=2.0), np.repeat(logits, samples, axis=0), noise)["ids"][:, 0]
+    most_probable = sorted(range(4, VOCAB_SIZE), key=lambda v: -logits[0, 0, START, v])[:3]
+    p = np.exp(logits[0, 0, START, most_probable] / 2)
+    for word, expected in zip(most_probable, p / p.sum(), strict=True):
         assert np.mean(first == word) == pytest.approx(expected, abs=0.015)
-    assert set(first) == set(likeliest)
+    assert set(first) == set(most_probable)
 
 
-@pytest.mark.parametrize("search", [beam(minimum=2), top_k(minimum=2)], ids=["beam", "top_k"])
-def test_what_may_not_be_said_is_never_said_even_when_it_is_likeliest(search):
-    logits = tables(5)
+@pytest.mark.parametrize(
+    "search", [beam_search(min_length=2), top_k_sampling(min_length=2)], ids=["beam_search", "top_k_sampling"]
+)
+def test_special_tokens_never_occur_even_if_they_are_most_probable(search):
+    logits = random_logits(5)
     logits[..., [PAD, UNKNOWN, START]] += 50
     for ids_T in run(search, logits)["ids"]:
-        words = words_of(ids_T)
-        assert 2 <= len(words) <= LONGEST
+        words = caption_words(ids_T)
+        assert 2 <= len(words) <= MAX_LENGTH
         assert not {PAD, UNKNOWN, START} & set(words)
 
 
-@pytest.mark.parametrize("search", [beam(), top_k()], ids=["beam", "top_k"])
-def test_attention_rows_are_those_of_the_caption_that_won(search):
-    """The table network's attention is the id of the word before, so the rows must spell the caption."""
-    found = run(search, tables(11))
-    for ids_T, attention_TxP in zip(found["ids"], found["attention"], strict=True):
-        words = words_of(ids_T)
+@pytest.mark.parametrize("search", [beam_search(), top_k_sampling()], ids=["beam_search", "top_k_sampling"])
+def test_attention_rows_belong_to_the_returned_caption(search):
+    """The attention of `TableNetwork` is the id of the previous token, so the rows must spell the caption."""
+    outputs = run(search, random_logits(11))
+    for ids_T, attention_TxP in zip(outputs["ids"], outputs["attention"], strict=True):
+        words = caption_words(ids_T)
         assert list(attention_TxP[: len(words) + 1, 0]) == [START, *words]
 
 
-def test_a_picture_alone_gets_the_caption_it_gets_in_a_batch():
-    logits = tables(7, pictures=5)
-    together = run(beam(), logits)
-    for picture in range(5):
-        alone = run(beam(), logits[picture : picture + 1])
-        assert list(alone["ids"][0]) == list(together["ids"][picture])
+def test_an_image_gets_the_same_caption_alone_and_in_a_batch():
+    logits = random_logits(7, images=5)
+    batch = run(beam_search(), logits)
+    for image in range(5):
+        single = run(beam_search(), logits[image : image + 1])
+        assert list(single["ids"][0]) == list(batch["ids"][image])

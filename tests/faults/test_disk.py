@@ -1,4 +1,4 @@
-"""A full disk and a read-only one, for real: small tmpfs mounts in a mount namespace of the test's own."""
+"""A full disk and a read-only one, for real: small tmpfs mounts in a separate mount namespace."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
+from helpers.repository import SMALL, changed, compose, environment, locked_outs, make_repo, run
 from mlflow import MlflowClient
-from repository import SMALL, changed, compose, environment, make_repo, run
 
 pytestmark = pytest.mark.slow
 
 UNSHARE = ("unshare", "--mount", "--map-root-user")
-LEFT = "left behind: "
+REMAINING = "remaining: "
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -23,48 +22,45 @@ def _can_mount() -> None:
     try:
         subprocess.run([*UNSHARE, "mount", "-t", "tmpfs", "none", "/mnt"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"needs a mount namespace of its own: {error}")
+        pytest.skip(f"this machine does not allow mount namespaces: {error}")
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
+    """Return a repository in which the pipeline has run."""
     folder = make_repo(tmp_path_factory.mktemp("disk"))
     compose(folder, *SMALL, f"data.data_dir={datasets}")
     run(folder, "dvc", "repro")
     return folder
 
 
-def outs(repo: Path) -> dict[str, list[dict[str, str]]]:
-    return {name: stage["outs"] for name, stage in yaml.safe_load((repo / "dvc.lock").read_text())["stages"].items()}
-
-
-def in_namespace(repo: Path, script: str, **variables: str) -> str:
-    """What a shell script printed whose mounts nobody else sees; $PYTHON runs the project."""
-    found = subprocess.run(
+def run_in_namespace(repo: Path, script: str, **variables: str) -> str:
+    """Run a shell script whose mounts no other process sees, and return its output. $PYTHON runs the project."""
+    process = subprocess.run(
         [*UNSHARE, "sh", "-ec", script], cwd=repo, capture_output=True, text=True, check=False,
         env=environment() | {"PYTHONPATH": "src", "PYTHON": sys.executable} | variables,
     )  # fmt: skip
-    printed = found.stdout + found.stderr
-    assert found.returncode == 0, printed
+    printed = process.stdout + process.stderr
+    assert process.returncode == 0, printed
     assert "Traceback" not in printed
     return printed
 
 
-def error_of(printed: str) -> str:
+def error_line(printed: str) -> str:
     (line,) = [line for line in printed.splitlines() if line.startswith("error: ")]
     return line
 
 
-def left_behind(printed: str) -> list[str]:
-    """The files that lay on the full disk after the error."""
-    return [line.removeprefix(LEFT) for line in printed.splitlines() if line.startswith(LEFT)]
+def remaining_files(printed: str) -> list[str]:
+    """Return the files that the script listed on the full disk after the error."""
+    return [line.removeprefix(REMAINING) for line in printed.splitlines() if line.startswith(REMAINING)]
 
 
 @pytest.mark.parametrize(
-    ("stage", "place", "size", "left"),
+    ("stage", "folder", "size", "remaining"),
     [
-        ("prepare", "data/checkpoints", "64k", []),  # the features while they are made
-        ("prepare", "data/prepared", "8k", None),  # captions and pictures
+        ("prepare", "data/checkpoints", "64k", []),  # unfinished features
+        ("prepare", "data/prepared", "8k", None),  # captions and images
         ("prepare", "reports", "4k", None),  # the figure
         ("tokenize_adapt", "data/tokens", "4k", None),
         ("train", "data/checkpoints", "64k", []),
@@ -73,87 +69,88 @@ def left_behind(printed: str) -> list[str]:
         ("evaluate", "reports/figures", "8k", None),
     ],
 )
-def test_full_disk_is_a_line_and_the_next_run_is_whole(
-    done: Path, stage: str, place: str, size: str, left: list[str] | None
+def test_full_disk_is_one_line_and_the_next_run_is_complete(
+    trained: Path, stage: str, folder: str, size: str, remaining: list[str] | None
 ) -> None:
-    """The next run is one on the same disk, once there is room, with all that the first left there."""
-    before = outs(done)
-    (done / place).mkdir(parents=True, exist_ok=True)
-    # DVC removes an out before its stage, and data/tokens as a whole is one: it cannot remain a mount.
-    room = f"umount {place}" if place == "data/tokens" else f"mount -o remount,size=300m {place}"
+    """Fill the disk, enlarge it, and run the stage again with everything that the first run left there."""
+    expected = locked_outs(trained)
+    (trained / folder).mkdir(parents=True, exist_ok=True)
+    # data/tokens is an out. DVC removes it before the stage, so it cannot remain a mount.
+    enlarge = f"umount {folder}" if folder == "data/tokens" else f"mount -o remount,size=300m {folder}"
     script = f"""
-        mount -t tmpfs -o size={size} none {place}
+        mount -t tmpfs -o size={size} none {folder}
         ! $PYTHON -m captioner.stages.{stage}
-        find {place} -type f -printf '{LEFT}%P\\n'
-        {room}
+        find {folder} -type f -printf '{REMAINING}%P\\n'
+        {enlarge}
         dvc repro -f -s {stage.replace("_", "-")}
     """
-    printed = in_namespace(done, script)
-    assert "No space left on device" in error_of(printed)
-    assert "free some space" in error_of(printed)
-    if left is not None:
-        assert left_behind(printed) == left
-    if (stage, place) == ("train", "models"):
-        assert "going on from epoch" in printed, "the checkpoint stayed"
-    assert outs(done) == before
-    run(done, "dvc", "checkout")  # what the mount took with it
+    printed = run_in_namespace(trained, script)
+    assert "No space left on device" in error_line(printed)
+    assert "free some space" in error_line(printed)
+    if remaining is not None:
+        assert remaining_files(printed) == remaining
+    if (stage, folder) == ("train", "models"):
+        assert "resuming at epoch" in printed, "the checkpoint was lost"
+    assert locked_outs(trained) == expected
+    run(trained, "dvc", "checkout")  # restores the files that the mount hid
 
 
-def test_full_disk_under_a_dataset(done: Path, datasets: Path) -> None:
-    (done / "small").mkdir()
-    with changed(done / "params.yaml", f"data_dir: {datasets}", "data_dir: small"):
-        printed = in_namespace(
-            done,
+def test_full_disk_while_a_dataset_is_written(trained: Path, datasets: Path) -> None:
+    (trained / "small").mkdir()
+    with changed(trained / "params.yaml", f"data_dir: {datasets}", "data_dir: small"):
+        printed = run_in_namespace(
+            trained,
             f"""
             mount -t tmpfs -o size=32k none small
             ! $PYTHON -m captioner.stages.prepare
-            find small -type f -printf '{LEFT}%P\\n'
+            find small -type f -printf '{REMAINING}%P\\n'
             """,
         )
-    assert "free some space" in error_of(printed)
-    assert left_behind(printed) == [], "TFDS took back what it had begun"
+    assert "free some space" in error_line(printed)
+    assert remaining_files(printed) == [], "TFDS did not remove the unfinished dataset"
 
 
-def test_full_disk_under_mlflow_stops_no_training(done: Path) -> None:
-    address = f"sqlite:///{done}/store/mlflow.db"
-    (done / "store").mkdir()
-    with changed(done / "params.yaml", "units: 32", "units: 33"):
-        printed = in_namespace(
-            done,
+def test_full_disk_under_mlflow_does_not_stop_training(trained: Path) -> None:
+    address = f"sqlite:///{trained}/store/mlflow.db"
+    (trained / "store").mkdir()
+    with changed(trained / "params.yaml", "units: 32", "units: 33"):
+        printed = run_in_namespace(
+            trained,
             """
             mount -t tmpfs -o size=64k none store
             ! dvc repro
             mount -o remount,size=100m store
             dvc repro
-            cp store/mlflow.db kept.db
+            cp store/mlflow.db copy.db
             """,
             MLFLOW_TRACKING_URI=address,
         )
-    assert "training goes on, evaluate will log it" in printed
-    assert "dvc repro" in error_of(printed)
+    assert "training continues, evaluate will log it" in printed
+    assert "dvc repro" in error_line(printed)
     assert printed.count("captioner.stages.train") == 1
-    (row,) = MlflowClient(f"sqlite:///{done}/kept.db").search_runs(["1"])
+    (row,) = MlflowClient(f"sqlite:///{trained}/copy.db").search_runs(["1"])
     assert row.info.status == "FINISHED"
     assert {"bleu_4", "val_loss"} <= row.data.metrics.keys()
-    run(done, "dvc", "repro")
+    run(trained, "dvc", "repro")
 
 
-def test_a_file_system_that_cannot_reserve_room(done: Path) -> None:
-    before = outs(done)
-    in_namespace(done, "mkdir -p data/checkpoints; mount -t ramfs none data/checkpoints; dvc repro -f -s prepare")
-    assert outs(done) == before
+def test_file_system_that_cannot_reserve_space(trained: Path) -> None:
+    expected = locked_outs(trained)
+    script = "mkdir -p data/checkpoints; mount -t ramfs none data/checkpoints; dvc repro -f -s prepare"
+    run_in_namespace(trained, script)
+    assert locked_outs(trained) == expected
 
 
-def files_of(repo: Path) -> dict[str, str]:
-    """Every file's hash, but for git's and DVC's own."""
+def hash_files(repo: Path) -> dict[str, str]:
+    """Return the hash of each file, except those of git and DVC."""
     files = [path for path in repo.rglob("*") if path.is_file() and not {".git", ".dvc"} & set(path.parts)]
     return {str(path.relative_to(repo)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 @pytest.mark.parametrize("command", ["$PYTHON -m captioner.stages.prepare", "$PYTHON -m captioner.stages.train",
                                      "$PYTHON -m captioner.stages.evaluate", "dvc repro -f -s train"])  # fmt: skip
-def test_read_only_repository(done: Path, command: str) -> None:
-    before = files_of(done)
-    printed = in_namespace(done, f'mount --bind -o ro "$PWD" "$PWD"; cd "$PWD"; ! {command}')
+def test_read_only_repository_is_unchanged(trained: Path, command: str) -> None:
+    before = hash_files(trained)
+    printed = run_in_namespace(trained, f'mount --bind -o ro "$PWD" "$PWD"; cd "$PWD"; ! {command}')
     assert "ead-only file system" in printed
-    assert files_of(done) == before
+    assert hash_files(trained) == before

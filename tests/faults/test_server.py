@@ -1,4 +1,4 @@
-"""An MLflow server that fails: training goes on, and the next `dvc repro` delivers what is missing."""
+"""An MLflow server that fails: training continues, and the next `dvc repro` logs the missing records."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from pathlib import Path
 
 import pytest
 import requests
+from helpers.repository import SMALL, changed, compose, environment, make_repo, run
 from mlflow import MlflowClient
-from repository import SMALL, changed, compose, environment, make_repo, run
 
-from captioner.track.store import Tracker
+from captioner.tracking.mlflow_store import MlflowStore
 
 pytestmark = pytest.mark.slow
 
-UNITS = itertools.count(33)
-FORWARDED = ("content-type", "accept", "user-agent")
+UNITS = itertools.count(33)  # a different run for each test
+FORWARDED_HEADERS = ("content-type", "accept", "user-agent")
 
 
 def free_port() -> int:
@@ -35,7 +35,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """MLflow's own server."""
+    """Start MLflow's server and yield its address."""
     folder, port = tmp_path_factory.mktemp("server"), free_port()
     options = ("--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "files"))
     process = subprocess.Popen(
@@ -59,25 +59,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @contextmanager
-def in_front(server: str, good: int, then: str) -> Iterator[str]:
-    """The server's address behind which, after some good answers, something goes wrong."""
-    answers = itertools.count(1)
+def failing_proxy(server: str, good_answers: int, fault: str) -> Iterator[str]:
+    """Yield the address of a proxy of the server that has a fault after some good answers."""
+    request_numbers = itertools.count(1)
 
     class Proxy(BaseHTTPRequestHandler):
-        def pass_on(self) -> None:
+        def forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            if next(answers) > good:
-                if then == "goes away":
+            if next(request_numbers) > good_answers:
+                if fault == "closes connections":
                     self.connection.close()
                     return
-                if then == "never answers":
+                if fault == "never answers":
                     time.sleep(5)
                     return
-                self.send_response(500 if then == "answers 500" else 200)
+                self.send_response(500 if fault == "answers 500" else 200)
                 self.end_headers()
                 self.wfile.write(b"<html>out of order</html>")
                 return
-            headers = {key: value for key, value in self.headers.items() if key.lower() in FORWARDED}
+            headers = {key: value for key, value in self.headers.items() if key.lower() in FORWARDED_HEADERS}
             answer = requests.request(self.command, server + self.path, data=body, headers=headers, timeout=60)
             self.send_response(answer.status_code)
             self.send_header("content-type", answer.headers.get("content-type", ""))
@@ -85,7 +85,7 @@ def in_front(server: str, good: int, then: str) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(answer.content)
 
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = pass_on
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = forward
 
         def log_message(self, format: str, *args: object) -> None:
             pass
@@ -100,7 +100,8 @@ def in_front(server: str, good: int, then: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
+def prepared(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
+    """Return a repository in which the stages before train have run."""
     folder = make_repo(tmp_path_factory.mktemp("faulty"))
     compose(folder, *SMALL, f"data.data_dir={datasets}")
     run(folder, "dvc", "repro", "tokenize-adapt")
@@ -108,26 +109,26 @@ def done(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("good", "then"),
+    ("good_answers", "fault"),
     [
-        (0, "goes away"),  # it was never there
-        (12, "goes away"),  # within the training
+        (0, "closes connections"),  # from the start
+        (12, "closes connections"),  # during the training
         (0, "answers 500"),
         (12, "answers 500"),
         (0, "answers with a web page"),
         (12, "never answers"),
     ],
 )
-def test_training_goes_on_and_all_is_delivered_later(done: Path, server: str, good: int, then: str) -> None:
+def test_training_continues_and_is_logged_later(prepared: Path, server: str, good_answers: int, fault: str) -> None:
     units = str(next(UNITS))
-    with changed(done / "params.yaml", "units: 32", f"units: {units}"):
-        with in_front(server, good, then) as address:
-            quick = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "4"}
-            printed = run(done, "dvc", "repro", status=255, **quick, MLFLOW_TRACKING_URI=address)
-        assert "training goes on, evaluate will log it" in printed
+    with changed(prepared / "params.yaml", "units: 32", f"units: {units}"):
+        with failing_proxy(server, good_answers, fault) as address:
+            timeouts = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "4"}
+            printed = run(prepared, "dvc", "repro", status=255, **timeouts, MLFLOW_TRACKING_URI=address)
+        assert "training continues, evaluate will log it" in printed
         assert "Traceback" not in printed
-        assert (done / "reports/metrics.json").exists()
-        printed = run(done, "dvc", "repro", MLFLOW_TRACKING_URI=server)
+        assert (prepared / "reports/metrics.json").exists()
+        printed = run(prepared, "dvc", "repro", MLFLOW_TRACKING_URI=server)
     assert "stages.train" not in printed
     client = MlflowClient(server)
     (row,) = client.search_runs(["1"], f"params.`model.units` = '{units}'")
@@ -138,11 +139,11 @@ def test_training_goes_on_and_all_is_delivered_later(done: Path, server: str, go
 
 
 @pytest.mark.parametrize("command", ["leaderboard", "compare one two", "promote", "reproduce one"])
-def test_commands_say_in_a_line_that_the_server_fails(done: Path, server: str, command: str) -> None:
-    Tracker(server)  # makes the experiment
-    with in_front(server, 1, "answers 500") as address:
-        quick = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_TRACKING_URI": address}
-        printed = run(done, "captioner", *command.split(), status=1, **quick)
+def test_server_error_is_one_line_of_a_command(prepared: Path, server: str, command: str) -> None:
+    MlflowStore(server)  # creates the experiment
+    with failing_proxy(server, 1, "answers 500") as address:
+        variables = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_TRACKING_URI": address}
+        printed = run(prepared, "captioner", *command.split(), status=1, **variables)
     (line,) = printed.splitlines()
     assert line.startswith("error: MLflow: ")
     assert "api/2.0/mlflow" in line

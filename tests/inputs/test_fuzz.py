@@ -1,6 +1,6 @@
-"""Whatever comes in is taken, or refused in one line: input of every kind, damaged at random.
+"""Input of every kind, damaged at random: each is accepted, or rejected with an error of one line.
 
-`make test` tries a hundred of each kind, always the same; `make fuzz` goes on for ten minutes with new ones.
+`make test` tries one hundred examples of each kind, the same every time. `make fuzz` tries new ones for ten minutes.
 """
 
 from __future__ import annotations
@@ -21,19 +21,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from captioner.config import SPECIAL_TOKENS, Text, UserError, check_params, read_params
-from captioner.data.karpathy import read_album
-from captioner.data.pictures import upright_bytes
-from captioner.data.tables import CaptionTable, write_captions
-from captioner.judge import score_files
-from captioner.service.pictures import read_picture
-from captioner.text.tokenize import tokenize_adapt
-from captioner.text.vocabulary import Vocabulary
-from captioner.text.words import BRACKETS, ptb_words
+from captioner.commands import score_files
+from captioner.common.errors import UserError
+from captioner.common.paths import Workspace
+from captioner.config.params import check_params, read_params
+from captioner.data.captions_table import CaptionsTable, write_captions_table
+from captioner.data.datasets.karpathy import read_karpathy_folder
+from captioner.data.images import to_upright_rgb
+from captioner.serving.inputs import read_input_image
+from captioner.text.adapt import tokenize_adapt
+from captioner.text.config import TextConfig
+from captioner.text.tokenizer import BRACKETS, ptb_tokenize
+from captioner.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 MODES = ("RGB", "L", "P", "CMYK", "RGBA", "I;16", "1", "LA", "F")
 PARAMS = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
-ALBUM = {
+DATASET = {
     "images": [
         {"filename": f"{n}.png", "filepath": "", "split": s, "cocoid": n, "sentences": [{"raw": "A dog.", "sentid": n}]}
         for n, s in enumerate(("train", "val", "restval", "test"))
@@ -42,7 +45,7 @@ ALBUM = {
 RESULTS = [{"image_id": n, "caption": "a dog runs"} for n in range(3)]
 REFERENCES = {"annotations": [{"id": n, "image_id": n % 3, "caption": "A dog runs."} for n in range(6)]}
 
-texts = st.text(st.characters(exclude_categories=()))  # half characters (lone surrogates) too
+texts = st.text(st.characters(exclude_categories=()))  # includes lone surrogates
 numbers = st.integers() | st.floats() | st.sampled_from([2**63, 2**70, 1e308])
 names = st.sampled_from(
     ["", " ", ".", "..", "../x", "/etc", "\x00", "$x^$", "%s{}", "A. B.", "word " * 2000, "x" * 5000]
@@ -55,8 +58,8 @@ values = st.recursive(
 
 
 @contextmanager
-def one_line() -> Iterator[None]:
-    """Holds what is inside to raise nothing but an error of one line."""
+def expect_one_line() -> Iterator[None]:
+    """Fail on any error except a `UserError` of one line."""
     try:
         yield
     except UserError as error:
@@ -64,61 +67,61 @@ def one_line() -> Iterator[None]:
 
 
 @cache
-def pictures() -> list[bytes]:
-    """A small picture in every format and mode that Pillow writes."""
+def image_files() -> list[bytes]:
+    """Return a small image in every format and mode that Pillow writes."""
     Image.init()
     noise_HxWx3 = np.random.default_rng(1).integers(0, 255, (24, 32, 3), np.uint8)
-    found = []
+    files = []
     for name in Image.SAVE:
         for mode in MODES:
             buffer = io.BytesIO()
-            with suppress(Exception):  # not every format has every mode
+            with suppress(Exception):  # no format supports all modes
                 Image.fromarray(noise_HxWx3).convert("L" if mode == "I;16" else "RGB").convert(mode).save(buffer, name)
-                found.append(buffer.getvalue())
-    return found
+                files.append(buffer.getvalue())
+    return files
 
 
 @st.composite
-def damaged(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
-    """Bytes of which some are changed, lost, repeated or put in: often in the head, where it matters most."""
-    content = draw(whole)
+def damaged(draw: st.DrawFn, intact: st.SearchStrategy[bytes]) -> bytes:
+    """Change, drop, repeat or insert some bytes, often near the start, where headers are."""
+    content = draw(intact)
     for _ in range(draw(st.integers(1, 4))):
-        place = draw(st.integers(0, min(len(content), 64)) | st.integers(0, len(content)))
-        before, behind = content[:place], content[place:]
-        many = draw(st.integers(1, 40))
+        position = draw(st.integers(0, min(len(content), 64)) | st.integers(0, len(content)))
+        before, after = content[:position], content[position:]
+        length = draw(st.integers(1, 40))
         new = draw(st.binary(min_size=1, max_size=4) | st.sampled_from([b"\xff" * 4, b"\0" * 4, b"\x7f\xff\xff\xff"]))
-        options = (before + new + behind[len(new) :], before + behind[many:], before + behind[:many] + behind, before)
+        options = (before + new + after[len(new) :], before + after[length:], before + after[:length] + after, before)
         content = draw(st.sampled_from(options))
     return content
 
 
 @st.composite
-def odd(draw: st.DrawFn, tree: Any) -> Any:
-    """The tree with a value or a key changed, or lost, somewhere."""
-    spoilt = copy.deepcopy(tree)
+def altered(draw: st.DrawFn, tree: Any) -> Any:
+    """Return the tree with one or two values or keys changed or removed."""
+    result = copy.deepcopy(tree)
     for _ in range(draw(st.integers(1, 2))):
-        node, key = draw(st.sampled_from(_places(spoilt)))
-        match draw(st.sampled_from(["value", "value", "key", "lost"])):
+        node, key = draw(st.sampled_from(_list_locations(result)))
+        match draw(st.sampled_from(["value", "value", "key", "removed"])):
             case "key" if isinstance(node, dict):
                 node[draw(st.sampled_from([f"{key}s", "x", ""]) | texts)] = node.pop(key)
-            case "lost":
+            case "removed":
                 del node[key]
             case _:
                 node[key] = draw(values)
-        if not spoilt:
+        if not result:
             break
-    return spoilt
+    return result
 
 
-def _places(tree: Any) -> list[tuple[Any, Any]]:
-    """Every value in the tree, as what holds it and the key or index there."""
+def _list_locations(tree: Any) -> list[tuple[Any, Any]]:
+    """Return the location of every value in the tree: the dictionary or list that contains it, and its key or index."""
     items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    return [place for key, value in items for place in ((tree, key), *_places(value))]
+    return [location for key, value in items for location in ((tree, key), *_list_locations(value))]
 
 
-def as_json(tree: Any) -> st.SearchStrategy[bytes]:
-    """Files of JSON: as they should be, with something odd in them, or damaged."""
-    content = st.just(tree) | odd(tree)
+def json_files(tree: Any) -> st.SearchStrategy[bytes]:
+    """Return JSON files: valid, with an altered tree, or damaged."""
+    content = st.just(tree) | altered(tree)
     files = content.map(lambda tree: json.dumps(tree).encode())
     return files | damaged(files)
 
@@ -131,28 +134,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@given(content=damaged(st.deferred(lambda: st.sampled_from(pictures()))))
+@given(content=damaged(st.deferred(lambda: st.sampled_from(image_files()))))
 @pytest.mark.filterwarnings("ignore")
-def test_pictures(content: bytes) -> None:
-    """As ``prepare`` reads them: by Pillow, then by tensorflow."""
-    from captioner.data.extractors import decoded
+def test_image_files(content: bytes) -> None:
+    """Read images as ``prepare`` does: with Pillow, then with tensorflow."""
+    from captioner.data.extractors import decode_image
 
-    with one_line():
-        decoded(upright_bytes(content, "it"), "it")
+    with expect_one_line():
+        decode_image(to_upright_rgb(content, "it"), "it")
 
 
-@given(value=damaged(st.deferred(lambda: st.sampled_from(pictures()))) | values)
+@given(value=damaged(st.deferred(lambda: st.sampled_from(image_files()))) | values)
 @pytest.mark.filterwarnings("ignore")
-def test_what_is_sent_to_the_service(value: Any) -> None:
-    with one_line():
-        read_picture(value)
+def test_images_sent_to_the_service(value: Any) -> None:
+    with expect_one_line():
+        read_input_image(value)
 
 
-@given(content=as_json(ALBUM), skip=st.booleans())
-def test_the_json_of_a_folder(content: bytes, skip: bool, folder: Path) -> None:
+@given(content=json_files(DATASET), skip=st.booleans())
+def test_json_of_a_folder(content: bytes, skip: bool, folder: Path) -> None:
     (folder / "dataset.json").write_bytes(content)
-    with one_line():
-        read_album(folder, skip)
+    with expect_one_line():
+        read_karpathy_folder(folder, skip)
 
 
 words = st.sampled_from([*SPECIAL_TOKENS, "[UNK]", "(", "...", "a dog", "שלום", "\x1b[2J"]) | st.text(max_size=5)
@@ -160,43 +163,44 @@ words = st.sampled_from([*SPECIAL_TOKENS, "[UNK]", "(", "...", "a dog", "שלו�
 
 @given(captions=st.lists(st.lists(words).map(" ".join), min_size=1, max_size=4), vocab_size=st.integers(5, 60))
 def test_captions(captions: list[str], vocab_size: int, folder: Path) -> None:
-    """As ``tokenize-adapt`` takes them: the file holds the words, one a line, and ids lead back to them."""
+    """Read captions as ``tokenize-adapt`` does, and check that the vocabulary file holds their words."""
+    workspace = Workspace(folder)
     for split in ("train", "val"):
-        write_captions(folder, split, CaptionTable([1], ["1.png"], [captions]))
-    with one_line():
-        made = tokenize_adapt(Text(vocab_size=vocab_size, max_length=9), folder, folder / "tokens")
-        read = Vocabulary.read(folder / "tokens/vocabulary.txt")
-        assert read == made
-        known = {word for caption in captions for word in ptb_words(caption)} - {*SPECIAL_TOKENS, *BRACKETS.values()}
-        assert set(read.tokens[len(SPECIAL_TOKENS) :]) <= known
-        assert len(read) == min(vocab_size, len(SPECIAL_TOKENS) + len(known))
+        write_captions_table(workspace.captions, split, CaptionsTable([1], ["1.png"], [captions]))
+    with expect_one_line():
+        vocabulary = tokenize_adapt(TextConfig(vocab_size=vocab_size, max_length=9), workspace)
+        assert Vocabulary.read(workspace.vocabulary) == vocabulary
+        special = {*SPECIAL_TOKENS, *BRACKETS.values()}
+        distinct = {word for caption in captions for word in ptb_tokenize(caption)} - special
+        assert set(vocabulary.tokens[len(SPECIAL_TOKENS) :]) <= distinct
+        assert len(vocabulary) == min(vocab_size, len(SPECIAL_TOKENS) + len(distinct))
 
 
-@given(tree=odd(PARAMS))
-def test_parameters(tree: Any) -> None:
-    with one_line():
+@given(tree=altered(PARAMS))
+def test_parameter_trees(tree: Any) -> None:
+    with expect_one_line():
         check_params(tree)
 
 
 @given(content=damaged(st.just(yaml.safe_dump(PARAMS).encode())))
-def test_params_yaml(content: bytes, folder: Path) -> None:
+def test_params_yaml_files(content: bytes, folder: Path) -> None:
     (folder / "params.yaml").write_bytes(content)
-    with one_line():
+    with expect_one_line():
         read_params(folder / "params.yaml")
 
 
 @pytest.fixture(scope="module")
-def _no_java() -> Iterator[None]:
-    """METEOR would take a second each."""
+def _without_java() -> Iterator[None]:
+    """Hide Java, because METEOR takes a second per example."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", "")
         yield
 
 
-@given(captions=as_json(RESULTS), references=as_json(REFERENCES), split=st.sampled_from([None, None, "val"]))
-@pytest.mark.usefixtures("_no_java")
-def test_score(captions: bytes, references: bytes, split: str | None, folder: Path) -> None:
+@given(captions=json_files(RESULTS), references=json_files(REFERENCES), split=st.sampled_from([None, None, "val"]))
+@pytest.mark.usefixtures("_without_java")
+def test_files_of_captioner_score(captions: bytes, references: bytes, split: str | None, folder: Path) -> None:
     (folder / "hyps.json").write_bytes(captions)
     (folder / "refs.json").write_bytes(references)
-    with one_line(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+    with expect_one_line(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         score_files(folder / "hyps.json", folder / "refs.json", split, as_json=False)

@@ -1,4 +1,4 @@
-"""The captioning network through its public doors."""
+"""The captioning network: training and decoding compute the same logits, and every weight is trained."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import keras
 import numpy as np
 import pytest
 
-from captioner import config
-from captioner.config import END, START
-from captioner.model.batches import Batches
+from captioner.model.config import ModelConfig
 from captioner.model.network import Captioner
-from captioner.text.captions import TokenizedCaptions
+from captioner.text.token_ids import TokenizedCaptions
+from captioner.text.vocabulary import END, START
+from captioner.train.input_pipeline import InputPipeline
 
-VOCABULARY, POSITIONS, CHANNELS = 23, 9, 6
-SHAPES = [
+VOCAB_SIZE, POSITIONS, CHANNELS = 23, 9, 6
+VARIANTS = [
     {},
     {"attention": "bahdanau"},
     {"initial_state": "zeros", "tie_embeddings": False},
@@ -22,7 +22,7 @@ SHAPES = [
 ]
 
 
-def settings(**changes) -> config.Model:
+def model_config(**changes) -> ModelConfig:
     values = {
         "attention": "luong",
         "attention_dim": 16,
@@ -32,61 +32,60 @@ def settings(**changes) -> config.Model:
         "initial_state": "image",
         "dropout": 0.0,
     }
-    return config.Model(**(values | changes))
+    return ModelConfig(**(values | changes))
 
 
-def network(seed: int = 0, **changes) -> Captioner:
+def make_network(seed: int = 0, **changes) -> Captioner:
     keras.utils.set_random_seed(seed)
-    model = Captioner(settings(**changes), VOCABULARY)
+    model = Captioner(model_config(**changes), VOCAB_SIZE)
     model.build_for(POSITIONS, CHANNELS)
     return model
 
 
-def captions_of(*pictures: list[list[int]]) -> TokenizedCaptions:
-    flat = [ids for picture in pictures for ids in picture]
+def make_captions(*images: list[list[int]]) -> TokenizedCaptions:
+    captions = [ids for image in images for ids in image]
     return TokenizedCaptions(
-        ids=np.concatenate([np.asarray(ids, np.int32) for ids in flat]),
-        lengths_M=np.asarray([len(ids) for ids in flat], np.int32),
-        counts_N=np.asarray([len(picture) for picture in pictures], np.int32),
+        ids=np.concatenate([np.asarray(ids, np.int32) for ids in captions]),
+        lengths_M=np.asarray([len(ids) for ids in captions], np.int32),
+        counts_N=np.asarray([len(image) for image in images], np.int32),
     )
 
 
-def features(pictures: int) -> np.ndarray:
-    return np.random.default_rng(0).normal(size=(pictures, POSITIONS, CHANNELS)).astype("float16")
+def make_features(images: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(images, POSITIONS, CHANNELS)).astype("float16")
 
 
-def logits_of(model: Captioner, captions: TokenizedCaptions, features_NxPxC: np.ndarray) -> np.ndarray:
-    """The logits of all real words, picture by picture, caption by caption."""
-    (batch,) = Batches(features_NxPxC, captions, size=len(features_NxPxC)).in_order()
+def compute_logits(model: Captioner, captions: TokenizedCaptions, features_NxPxC: np.ndarray) -> np.ndarray:
+    """Return the logits of all real tokens, in the order of images and captions."""
+    (batch,) = InputPipeline(features_NxPxC, captions, batch_size=len(features_NxPxC)).in_order()
     logits_XxRxV = keras.ops.convert_to_numpy(model.logits(model(batch.inputs)))
-    return logits_XxRxV.reshape(-1, VOCABULARY)[: batch.tokens]
+    return logits_XxRxV.reshape(-1, VOCAB_SIZE)[: batch.tokens]
 
 
-def test_the_published_recipe_has_its_published_number_of_parameters():
-    seed = settings(
+def test_the_published_recipe_has_the_published_number_of_parameters():
+    recipe = model_config(
         attention_dim=512, embedding_dim=512, units=512, tie_embeddings=False, initial_state="zeros", dropout=0.0
     )
-    model = Captioner(seed, 20_000)
+    model = Captioner(recipe, 20_000)
     model.build_for(64, 1536)
     encoder = model.project.count_params()
     total = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
     assert (encoder, total - encoder) == (786_944, 22_076_960)
 
 
-@pytest.mark.parametrize("changes", SHAPES)
-def test_word_by_word_gives_the_logits_of_the_whole_caption(changes):
-    """What decoding computes must be what training computed."""
-    model = network(**changes)
-    captions = captions_of([[5, 6, 7, END], [8, END]], [[9, 5, END], [6, 6, 6, 6, END]])
-    expected_NxV = logits_of(model, captions, features(2))
-    keys_BxPxA, state_BxU = model.encode(features(2))
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_decoding_steps_give_the_logits_of_training(changes):
+    model = make_network(**changes)
+    captions = make_captions([[5, 6, 7, END], [8, END]], [[9, 5, END], [6, 6, 6, 6, END]])
+    expected_NxV = compute_logits(model, captions, make_features(2))
+    keys_BxPxA, state_BxU = model.encode(make_features(2))
     row = 0
-    for picture in range(2):
-        for ids in captions.of_picture(picture):
-            state_1x1xU = keras.ops.expand_dims(state_BxU[picture : picture + 1], 1)
+    for image in range(2):
+        for ids in captions.of_image(image):
+            state_1x1xU = keras.ops.expand_dims(state_BxU[image : image + 1], 1)
             for last in [START, *ids[:-1]]:
                 logits_1x1xV, state_1x1xU, weights_1x1xP = model.step(
-                    np.asarray([[last]], np.int32), state_1x1xU, keys_BxPxA[picture : picture + 1]
+                    np.asarray([[last]], np.int32), state_1x1xU, keys_BxPxA[image : image + 1]
                 )
                 np.testing.assert_allclose(
                     keras.ops.convert_to_numpy(logits_1x1xV)[0, 0], expected_NxV[row], rtol=1e-4, atol=1e-5
@@ -96,32 +95,34 @@ def test_word_by_word_gives_the_logits_of_the_whole_caption(changes):
     assert row == len(expected_NxV)
 
 
-@pytest.mark.parametrize("changes", SHAPES)
-def test_neighbours_and_padding_change_nothing(changes):
-    """A caption's logits are the same alone and beside longer captions, other pictures, and empty places."""
-    model = network(**changes)
-    one, two = [[5, 6, END]], [[7, 8, 9, 10, 11, END], [5, END], [6, 7, END]]
-    together = logits_of(model, captions_of(one, two), features(2))
-    alone = logits_of(model, captions_of(one), features(2)[:1])
-    np.testing.assert_allclose(together[: len(alone)], alone, rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_logits_do_not_depend_on_padding_or_other_captions(changes):
+    """The same caption is computed alone, and in a batch with longer captions and another image."""
+    model = make_network(**changes)
+    first, second = [[5, 6, END]], [[7, 8, 9, 10, 11, END], [5, END], [6, 7, END]]
+    batched = compute_logits(model, make_captions(first, second), make_features(2))
+    single = compute_logits(model, make_captions(first), make_features(2)[:1])
+    np.testing.assert_allclose(batched[: len(single)], single, rtol=1e-4, atol=1e-5)
 
 
-def test_a_word_is_predicted_from_the_words_before_it_alone():
-    model = network()
-    first = logits_of(model, captions_of([[5, 6, 7, END]]), features(1))
-    other = logits_of(model, captions_of([[5, 6, 12, END]]), features(1))
+def test_a_token_is_predicted_only_from_the_tokens_before_it():
+    model = make_network()
+    first = compute_logits(model, make_captions([[5, 6, 7, END]]), make_features(1))
+    other = compute_logits(model, make_captions([[5, 6, 12, END]]), make_features(1))
     np.testing.assert_allclose(first[:3], other[:3], rtol=1e-5)
     assert not np.allclose(first[3], other[3])
 
 
-@pytest.mark.parametrize("changes", SHAPES)
-def test_every_weight_learns_and_the_picture_matters(changes):
-    model = network(**changes)
-    captions = captions_of([[5, 6, 7, END], [8, END]], [[9, 5, END]])
-    assert not np.allclose(logits_of(model, captions, features(2)), logits_of(model, captions, -features(2)))
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_every_weight_is_trained_and_the_features_matter(changes):
+    model = make_network(**changes)
+    captions = make_captions([[5, 6, 7, END], [8, END]], [[9, 5, END]])
+    assert not np.allclose(
+        compute_logits(model, captions, make_features(2)), compute_logits(model, captions, -make_features(2))
+    )
     model.compile(optimizer=keras.optimizers.SGD(1.0))
     before = {weight.path: keras.ops.convert_to_numpy(weight).copy() for weight in model.trainable_weights}
-    (batch,) = Batches(features(2), captions, size=2).in_order()
+    (batch,) = InputPipeline(make_features(2), captions, batch_size=2).in_order()
     model.train_on_batch(batch.inputs, batch.targets_XxR, batch.weights_XxR)
-    still = [weight.path for weight in model.trainable_weights if np.array_equal(before[weight.path], weight)]
-    assert still == []
+    unchanged = [weight.path for weight in model.trainable_weights if np.array_equal(before[weight.path], weight)]
+    assert unchanged == []

@@ -1,4 +1,4 @@
-"""Whether the captions come from the pictures: the trained network with the features of other pictures."""
+"""Captions depend on the images: with the features of other images, the scores collapse."""
 
 from __future__ import annotations
 
@@ -6,36 +6,39 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from repository import compose, make_repo, run
+from helpers.repository import compose, make_repo, run
 
-from captioner.config import read_params
-from captioner.data.tables import read_captions, read_features
-from captioner.decode.captions import make_search, write_captions
-from captioner.model.store import read_model
+from captioner.common.paths import Workspace
+from captioner.config.params import read_params
+from captioner.data.captions_table import read_captions_table
+from captioner.data.features import read_features
+from captioner.decode.generate import generate_captions, make_search
+from captioner.model.saving import load_model
 from captioner.score.metrics import score_captions
 from captioner.text.vocabulary import Vocabulary
 
 
 @pytest.mark.slow
-def test_shuffled_features_make_the_scores_collapse(tmp_path: Path, datasets: Path) -> None:
+def test_features_of_other_images_make_scores_collapse(tmp_path: Path, datasets: Path) -> None:
     repo = make_repo(tmp_path)
     compose(repo, "train.epochs=6", f"data.data_dir={datasets}")
     run(repo, "dvc", "repro", "train")
-    params = read_params(repo / "params.yaml")
-    table = read_captions(repo / "data/prepared/captions", "val")
-    features_NxPxC = np.asarray(read_features(repo / "data/prepared/features", "val"))
-    network, _ = read_model(repo / "models/captioner")
+    workspace = Workspace(repo)
+    params = read_params(workspace.params)
+    table = read_captions_table(workspace.captions, "val")
+    features_NxPxC = np.asarray(read_features(workspace.features, "val"))
+    network, _ = load_model(workspace.model)
     search = make_search(network, params.decode, params.text.max_length)
-    vocabulary = Vocabulary.read(repo / "data/tokens/vocabulary.txt")
+    vocabulary = Vocabulary.read(workspace.vocabulary)
     references = dict(zip(table.image_ids, table.captions, strict=True))
 
-    def cider(order_N: np.ndarray) -> float:
+    def compute_cider(order_N: np.ndarray) -> float:
         seeds = [(0,)] * len(table)
-        captions = write_captions(search, vocabulary, features_NxPxC[order_N], seeds, params.decode.batch_size)
+        captions = generate_captions(search, vocabulary, features_NxPxC[order_N], seeds, params.decode.batch_size)
         texts = [caption.text for caption in captions]
         return score_captions(dict(zip(table.image_ids, texts, strict=True)), references).metrics["cider"]
 
-    own = cider(np.arange(len(table)))
-    others = cider(np.roll(np.arange(len(table)), 1))
-    assert own > 2
-    assert others < own / 3
+    correct = compute_cider(np.arange(len(table)))
+    shifted = compute_cider(np.roll(np.arange(len(table)), 1))
+    assert correct > 2
+    assert shifted < correct / 3

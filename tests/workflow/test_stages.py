@@ -1,4 +1,4 @@
-"""The five stages, for real, in a temporary repository: what they write, and what reruns them."""
+"""The five stages, run for real in a temporary repository: their outputs, and the changes that rerun them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from helpers.repository import ROOT, SMALL, STAGES, changed, compose, locked_outs, make_repo, run
 from PIL import Image
-from repository import ROOT, SMALL, STAGES, changed, compose, make_repo, run
+
+# Changes in these packages rerun no stage: tracking records results, and config checks the whole of params.yaml.
+PACKAGES_WITHOUT_DEPS = ("captioner.tracking", "captioner.config")
 
 
-def test_captions_are_cocos_results_for_exactly_the_split(repo: Path) -> None:
+def test_captions_of_the_whole_split_are_in_cocos_results_format(repo: Path) -> None:
     import pyarrow.parquet as pq
 
     results = json.loads((repo / "reports/captions.json").read_text())
@@ -24,7 +27,7 @@ def test_captions_are_cocos_results_for_exactly_the_split(repo: Path) -> None:
     assert len(results) == 48
 
 
-def test_metrics_figures_and_page(repo: Path) -> None:
+def test_evaluate_writes_metrics_figures_and_page(repo: Path) -> None:
     metrics = json.loads((repo / "reports/metrics.json").read_text())
     names = {"bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider", "val_loss", "val_loss_word"}
     names |= {"distinct", "novel", "unfinished", "repeating", "vocabulary_used", "mean_length"}
@@ -37,7 +40,7 @@ def test_metrics_figures_and_page(repo: Path) -> None:
     assert not re.findall(r"""(?:src|href)=["']https?:""", page)
 
 
-def test_mlflow_has_one_row_with_everything(repo: Path) -> None:
+def test_mlflow_has_one_run_with_metrics_and_artifacts(repo: Path) -> None:
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{repo / 'mlflow.db'}")
@@ -51,30 +54,30 @@ def test_mlflow_has_one_row_with_everything(repo: Path) -> None:
     assert len(client.get_metric_history(row.info.run_id, "step_loss")) == 2 * 3
     artifacts = {artifact.path for artifact in client.list_artifacts(row.info.run_id)}
     assert {"captioner", "vocabulary.txt", "params.yaml", "captions.json", "figures", "index.html"} <= artifacts
-    inside = {
+    nested = {
         artifact.path for name in ("captioner", "figures") for artifact in client.list_artifacts(row.info.run_id, name)
     }
-    assert {"captioner/summary.txt", "figures/model.png"} <= inside
+    assert {"captioner/summary.txt", "figures/model.png"} <= nested
 
 
-def test_plots_show_the_scores_of_two_revisions_side_by_side(repo: Path) -> None:
+def test_plots_show_the_scores_of_two_revisions(repo: Path) -> None:
     run(repo, "dvc", "exp", "save", "-n", "before")
     path = repo / "reports/scores.csv"
-    before, now = path.read_text(), "metric,score\nbleu_4,0.75\ncider,1.5\n"
+    original, modified = path.read_text(), "metric,score\nbleu_4,0.75\ncider,1.5\n"
     path.unlink()  # it may be a link into the cache
     try:
-        path.write_text(now)
+        path.write_text(modified)
         text = run(repo, "dvc", "plots", "diff", "before", "workspace", "--json")
     finally:
         run(repo, "dvc", "checkout", "-f", "reports/scores.csv")
         run(repo, "dvc", "exp", "remove", "before")
-    assert path.read_text() == before
+    assert path.read_text() == original
     assert "<DVC_METRIC" not in text
     plots = json.loads(text)["data"]
     assert {row["rev"] for row in plots["losses"][0]["content"]["data"]["values"]} == {"before", "workspace"}
     (scores,) = plots["scores"]
     rows = [",".join((row["rev"], row["metric"], row["score"])) for row in scores["content"]["data"]["values"]]
-    expected = {"workspace": now, "before": before}
+    expected = {"workspace": modified, "before": original}
     assert rows == [f"{rev},{line}" for rev, table in expected.items() for line in table.splitlines()[1:]]
     for panel in scores["content"]["vconcat"]:
         assert {axis: panel["encoding"][axis]["field"] for axis in ("x", "y", "yOffset")} == {
@@ -89,15 +92,15 @@ def test_a_second_repro_does_nothing(repo: Path) -> None:
     assert "Running stage" not in run(repo, "dvc", "repro")
 
 
-def reruns(repo: Path) -> list[str]:
-    """The stages that `dvc repro` would run: those that changed, and all that read what they write."""
+def stages_to_rerun(repo: Path) -> list[str]:
+    """Return the stages that `dvc repro` would run: the changed ones, and all that depend on their outs."""
     stages = yaml.safe_load((repo / "dvc.yaml").read_text())["stages"]
-    stale = set(json.loads(run(repo, "dvc", "status", "--json")))
+    changed_stages = set(json.loads(run(repo, "dvc", "status", "--json")))
     for name in STAGES:
-        outs = [out for upper in stale & set(STAGES) for out in stages[upper]["outs"] if isinstance(out, str)]
+        outs = [out for other in changed_stages & set(STAGES) for out in stages[other]["outs"] if isinstance(out, str)]
         if set(outs) & set(stages[name]["deps"]):
-            stale.add(name)
-    return [name for name in STAGES if name in stale]
+            changed_stages.add(name)
+    return [name for name in STAGES if name in changed_stages]
 
 
 @pytest.mark.parametrize(
@@ -110,26 +113,51 @@ def reruns(repo: Path) -> list[str]:
         ("params.yaml", "limit: 48", "limit: 47", STAGES),
         ("src/captioner/score/metrics.py", '"""', '"""More. ', ["evaluate"]),
         ("src/captioner/decode/search.py", '"""', '"""More. ', ["sample", "evaluate"]),
-        ("src/captioner/track/runs.py", '"""', '"""More. ', []),
+        ("src/captioner/tracking/runs.py", '"""', '"""More. ', []),
+        ("src/captioner/config/params.py", '"""', '"""More. ', []),
         ("conf/model/default.yaml", "units: 128", "units: 64", []),
         ("README.md", "#", "##", []),
     ],
 )
-def test_a_change_reruns_what_it_changes(repo: Path, file: str, old: str, new: str, expected: list[str]) -> None:
+def test_change_reruns_the_stages_it_affects(repo: Path, file: str, old: str, new: str, expected: list[str]) -> None:
     with changed(repo / file, old, new):
-        assert reruns(repo) == expected
+        assert stages_to_rerun(repo) == expected
 
 
-def imports_of(module: str, seen: set[str]) -> set[str]:
-    """The project's modules that importing ``module`` and running its functions brings in, ``track`` aside."""
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("train/config.py", ["train", "sample", "evaluate"]),
+        ("train/trainer.py", ["train", "sample", "evaluate"]),
+        ("score/config.py", []),
+    ],
+)
+def test_comment_leaves_the_stages_of_earlier_packages_unchanged(repo: Path, file: str, expected: list[str]) -> None:
+    path = repo / "src/captioner" / file
+    code = path.read_text()
+    with changed(path, code, f"{code}# A comment.\n"):
+        assert stages_to_rerun(repo) == expected
+
+
+def test_new_parameter_of_train_leaves_earlier_stages_unchanged(repo: Path) -> None:
+    path = repo / "src/captioner/train/config.py"
+    with changed(path, "    deterministic: bool\n", "    deterministic: bool\n    new_parameter: int = 1\n"):
+        assert stages_to_rerun(repo) == ["train", "sample", "evaluate"]
+
+
+def collect_imports(module: str, visited: set[str]) -> set[str]:
+    """Return the project's modules that ``module`` imports, also indirectly and inside functions.
+
+    Modules of `PACKAGES_WITHOUT_DEPS` and their imports are left out.
+    """
     parts = module.split(".")
     path = ROOT / "src" / Path(*parts)
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    if not file.is_file() or module in seen or module.startswith("captioner.track"):
-        return seen
-    seen.add(module)
+    if not file.is_file() or module in visited or module.startswith(PACKAGES_WITHOUT_DEPS):
+        return visited
+    visited.add(module)
     if len(parts) > 1:
-        imports_of(module.rpartition(".")[0], seen)
+        collect_imports(module.rpartition(".")[0], visited)
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -139,37 +167,34 @@ def imports_of(module: str, seen: set[str]) -> set[str]:
             continue
         for name in names:
             if name.split(".")[0] == "captioner":
-                imports_of(name, seen)
-    return seen
+                collect_imports(name, visited)
+    return visited
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_what_a_stage_imports_is_what_it_depends_on(stage: str) -> None:
+def test_deps_of_a_stage_are_exactly_its_imports(stage: str) -> None:
     deps = [dep for dep in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]["deps"] if "src/" in dep]
     imported = set()
-    for module in imports_of(f"captioner.stages.{stage.replace('-', '_')}", set()):
+    for module in collect_imports(f"captioner.stages.{stage.replace('-', '_')}", set()):
         path = Path("src", *module.split("."))
         file = path / "__init__.py" if (ROOT / path).is_dir() else path.with_suffix(".py")
         imported.add(file.as_posix())
     covered = {name for name in imported if any(name == dep or name.startswith(f"{dep}/") for dep in deps)}
-    assert imported - covered == set(), "imported, but no dependency"
-    needless = [dep for dep in deps if not any(name == dep or name.startswith(f"{dep}/") for name in imported)]
-    assert needless == [], "a dependency, but not imported"
+    assert imported - covered == set(), "imported, but not in deps"
+    unused = [dep for dep in deps if not any(name == dep or name.startswith(f"{dep}/") for name in imported)]
+    assert unused == [], "in deps, but not imported"
 
 
 @pytest.mark.slow
-def test_another_folder_gives_the_same_bytes(repo: Path, datasets: Path, tmp_path: Path) -> None:
+def test_repository_in_another_folder_gives_the_same_bytes(repo: Path, datasets: Path, tmp_path: Path) -> None:
     other = make_repo(tmp_path)
     compose(other, *SMALL, f"data.data_dir={datasets}")
     run(other, "dvc", "repro")
-    first, second = (yaml.safe_load((folder / "dvc.lock").read_text())["stages"] for folder in (repo, other))
-    assert {name: stage["outs"] for name, stage in first.items()} == {
-        name: stage["outs"] for name, stage in second.items()
-    }
+    assert locked_outs(other) == locked_outs(repo)
 
 
 @pytest.mark.slow
-def test_the_jax_backend_trains_without_tensorflow_and_gives_the_same_bytes_twice(repo: Path, datasets: Path) -> None:
+def test_jax_backend_gives_the_same_bytes_twice(repo: Path, datasets: Path) -> None:
     compose(repo, *SMALL, f"data.data_dir={datasets}", "train.backend=jax")
     try:
         run(repo, "dvc", "repro")
@@ -182,14 +207,14 @@ def test_the_jax_backend_trains_without_tensorflow_and_gives_the_same_bytes_twic
 
 
 @pytest.mark.slow
-def test_a_copy_runs_its_own_code_and_logs_to_the_repository(repo: Path, datasets: Path) -> None:
-    """The installed package is this checkout's; an experiment's copy must not see it."""
-    planted = 'print("the copy speaks")\n'
+def test_copy_of_the_repository_runs_its_own_code_and_logs_to_the_repository(repo: Path, datasets: Path) -> None:
+    """Run an experiment in a copy. It must import the code of the copy, not the installed package."""
+    marker = "code of the copy"
     script = repo / "src/captioner/stages/evaluate.py"
-    with changed(script, "from captioner.config", f"{planted}from captioner.config"):
+    with changed(script, "from captioner.config", f"print({marker!r})\nfrom captioner.config"):
         overrides = [*SMALL, f"data.data_dir={datasets}", "model.units=24"]
         printed = run(repo, "dvc", "exp", "run", "--temp", *(word for item in overrides for word in ("-S", item)))
-    assert "the copy speaks" in printed
+    assert marker in printed
     with sqlite3.connect(repo / "mlflow.db") as database:
         rows = database.execute("select artifact_uri from runs order by start_time").fetchall()
     assert len(rows) >= 2

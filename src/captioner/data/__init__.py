@@ -1,1 +1,1 @@
-"""Room ``data``: pictures, their captions, and the frozen CNN that turns the one into features."""
+"""Images, their captions, and the frozen CNN that turns images into features."""

@@ -1,4 +1,4 @@
-"""Frozen CNNs: any model of ``keras.applications``, or the project's own small one, each with its own preprocessing."""
+"""Frozen CNNs with their preprocessing: the models of ``keras.applications`` and the built-in ``shapes_cnn``."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from captioner import config
-from captioner.config import UserError
+from captioner.common.errors import UserError, first_line
+from captioner.common.paths import resolve_in_repository
+from captioner.common.writing import save_weights
 from captioner.data import shapes_cnn
-from captioner.disk import save_weights
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# The side, in pixels, of the pictures that each network was made for, where it is not 224.
-SIDES = {
+    from captioner.data.config import ExtractorConfig
+
+# The image side in pixels that each network was trained with, where it is not 224.
+INPUT_SIDES = {
     **dict.fromkeys(("InceptionResNetV2", "InceptionV3", "Xception"), 299),
     **{"NASNetLarge": 331, "shapes_cnn": shapes_cnn.SIDE},
     **{"EfficientNetB1": 240, "EfficientNetB2": 260, "EfficientNetB3": 300, "EfficientNetB4": 380},
@@ -31,75 +33,100 @@ SIDES = {
 }
 
 
-def networks() -> dict[str, Callable[..., keras.Model]]:
-    """The functions that build the networks, by the names that ``data.extractor.name`` takes."""
-    listed = {name: getattr(keras.applications, name) for name in dir(keras.applications) if name[0].isupper()}
-    return {"shapes_cnn": shapes_cnn.shapes_cnn} | {name: built for name, built in listed.items() if callable(built)}
+def available_networks() -> dict[str, Callable[..., keras.Model]]:
+    """Return the functions that build the networks, by the allowed values of ``data.extractor.name``."""
+    candidates = {name: getattr(keras.applications, name) for name in dir(keras.applications) if name[0].isupper()}
+    return {"shapes_cnn": shapes_cnn.shapes_cnn} | {
+        name: build for name, build in candidates.items() if callable(build)
+    }
+
+
+def decode_image(image: bytes | tf.Tensor, name: str) -> tf.Tensor:
+    """Return the pixels of a JPEG or PNG: uint8 [height, width, 3].
+
+    Raises:
+        UserError: tensorflow, which is stricter than Pillow, cannot decode the image; the error calls it ``name``.
+    """
+    import tensorflow as tf
+
+    try:
+        return tf.io.decode_image(image, channels=3, expand_animations=False)
+    except tf.errors.InvalidArgumentError as error:
+        reason = str(error.message).rpartition("}} ")[2].partition(" [Op")[0]
+        raise UserError(f"{name} is damaged ({reason}): replace it") from None
 
 
 def resize(image_HxWx3: tf.Tensor, side: int) -> tf.Tensor:
-    """Squeezes pixels into a square: float32 [side, side, 3] from 0 to 255, bilinear with antialiasing."""
+    """Resize an image to a square, bilinearly with antialiasing: float32 [side, side, 3] from 0 to 255."""
     import tensorflow as tf
 
     return tf.image.resize(image_HxWx3, (side, side), method="bilinear", antialias=True)
 
 
-class Extractor:
-    """A frozen CNN in inference mode, for pictures of ``side`` x ``side`` pixels.
+def to_uint8(image_HxWx3: np.ndarray) -> np.ndarray:
+    """Round float pixels from 0 to 255 to uint8."""
+    return image_HxWx3.round().clip(0, 255).astype(np.uint8)
 
-    It gives ``positions`` x ``channels`` features a picture, the positions being the cells of its grid row by row.
-    Keras must have tensorflow for its backend.
+
+class Extractor:
+    """A frozen CNN in inference mode. Keras must use the tensorflow backend.
+
+    Attributes:
+        side: height and width in pixels of the images that the CNN takes.
+        positions: number of cells of its output grid, in row-major order.
+        channels: number of features of each position.
+        batch_size: number of images per forward pass.
 
     Raises:
-        UserError: no network has this name, or its weights are missing or made for another one.
+        UserError: the network is unknown, or its weights are missing or do not fit.
     """
 
-    def __init__(self, settings: config.Extractor) -> None:
+    def __init__(self, config: ExtractorConfig) -> None:
         import tensorflow as tf
 
-        build = _network(settings.name)
-        self.side = SIDES.get(settings.name, 224)
-        self.batch_size = settings.batch_size
-        self._model = _with_weights(build, settings, self.side)
+        build = _find_network(config.name)
+        self.side = INPUT_SIDES.get(config.name, 224)
+        self.batch_size = config.batch_size
+        self._model = _build_model(build, config, self.side)
         self._preprocess = sys.modules[build.__module__].preprocess_input
         grid_height, grid_width, self.channels = self._model.output_shape[1:]
         self.positions = grid_height * grid_width
         pixels = tf.TensorSpec((None, self.side, self.side, 3), tf.float32)
-        self._run = tf.function(self._features, input_signature=[pixels], jit_compile=False)
+        self._compiled_forward = tf.function(self._forward, input_signature=[pixels], jit_compile=False)
 
-    def square(self, picture: tf.Tensor) -> tf.Tensor:
-        """Decodes a picture's JPEG or PNG bytes: float32 [side, side, 3] from 0 to 255."""
+    def decode_and_resize(self, image: tf.Tensor) -> tf.Tensor:
+        """Return the pixels of a JPEG or PNG (a scalar string tensor): float32 [side, side, 3] from 0 to 255."""
         import tensorflow as tf
 
-        return resize(tf.io.decode_image(picture, channels=3, expand_animations=False), self.side)
+        return resize(tf.io.decode_image(image, channels=3, expand_animations=False), self.side)
 
-    def features(self, squares_BxSxSx3: tf.Tensor) -> np.ndarray:
-        """Features of pictures that ``square`` gave: float16 [pictures, positions, channels]."""
-        features_BxPxC: np.ndarray = self._run(squares_BxSxSx3).numpy()
+    def extract(self, squares_BxSxSx3: tf.Tensor) -> np.ndarray:
+        """Return the features of images from `decode_and_resize`: float16 [images, positions, channels]."""
+        features_BxPxC: np.ndarray = self._compiled_forward(squares_BxSxSx3).numpy()
         return features_BxPxC
 
-    def features_of(self, pictures: Sequence[bytes]) -> np.ndarray:
-        """Features of JPEG or PNG bytes, as ``prepare`` computes them: float16 [pictures, positions, channels].
+    def extract_from_bytes(self, images: Sequence[bytes]) -> np.ndarray:
+        """Return the features of JPEG or PNG files as ``prepare`` computes them: float16 [images, positions, channels].
 
         Raises:
-            UserError: as `decoded`.
+            UserError: as `decode_image`.
         """
         import tensorflow as tf
 
-        firsts = range(0, len(pictures), self.batch_size)
-        batches = [pictures[first : first + self.batch_size] for first in firsts]
-        squares = ([resize(decoded(picture, "it"), self.side) for picture in batch] for batch in batches)
-        return np.concatenate([self.features(tf.stack(of_batch)) for of_batch in squares])
+        starts = range(0, len(images), self.batch_size)
+        batches = [images[start : start + self.batch_size] for start in starts]
+        squares = ([resize(decode_image(image, "it"), self.side) for image in batch] for batch in batches)
+        return np.concatenate([self.extract(tf.stack(batch)) for batch in squares])
+
+    def resized_image(self, image: bytes | tf.Tensor) -> np.ndarray:
+        """Return a JPEG or PNG in the size that the CNN takes: uint8 [side, side, 3]."""
+        return to_uint8(self.decode_and_resize(image).numpy())
 
     def write_weights(self, path: Path) -> None:
-        """Writes the network's weights to a ``.weights.h5`` that ``data.extractor.weights`` takes."""
+        """Write the network's weights to a ``.weights.h5`` file that ``data.extractor.weights`` accepts."""
         save_weights(self._model, path)
 
-    def seen(self, picture: bytes) -> np.ndarray:
-        """The picture as the CNN sees it, for figures: uint8 [side, side, 3]."""
-        return as_seen(self.square(picture).numpy())
-
-    def _features(self, squares_BxSxSx3: tf.Tensor) -> tf.Tensor:
+    def _forward(self, squares_BxSxSx3: tf.Tensor) -> tf.Tensor:
         import tensorflow as tf
 
         grid_BxHxWxC = self._model(self._preprocess(squares_BxSxSx3), training=False)
@@ -107,71 +134,51 @@ class Extractor:
         return tf.saturate_cast(features_BxPxC, tf.float16)
 
 
-def decoded(picture: bytes | tf.Tensor, name: str) -> tf.Tensor:
-    """A picture's JPEG or PNG bytes as pixels: uint8 [height, width, 3].
-
-    Raises:
-        UserError: tensorflow, which is stricter than Pillow, finds it damaged; the error calls it ``name``.
-    """
-    import tensorflow as tf
-
-    try:
-        return tf.io.decode_image(picture, channels=3, expand_animations=False)
-    except tf.errors.InvalidArgumentError as error:
-        reason = str(error.message).rpartition("}} ")[2].partition(" [Op")[0]
-        raise UserError(f"{name} is damaged ({reason}): replace it") from None
+def _find_network(name: str) -> Callable[..., keras.Model]:
+    networks = available_networks()
+    if name in networks:
+        return networks[name]
+    by_lower_case = {other.lower(): other for other in networks}
+    matches = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.4)
+    hint = f"did you mean {by_lower_case[matches[0]]}?" if matches else f"known: {', '.join(networks)}"
+    raise UserError(f"data.extractor.name is {name}, which is no known network: {hint}")
 
 
-def as_seen(square_SxSx3: np.ndarray) -> np.ndarray:
-    """Float pixels from 0 to 255 as uint8, for figures."""
-    return square_SxSx3.round().clip(0, 255).astype(np.uint8)
-
-
-def _network(name: str) -> Callable[..., keras.Model]:
-    known = networks()
-    if name in known:
-        return known[name]
-    lower = {other.lower(): other for other in known}
-    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.4)
-    hint = f"did you mean {lower[near[0]]}?" if near else f"known: {', '.join(known)}"
-    raise UserError(f"data.extractor.name is {name}, which is no network: {hint}")
-
-
-def _with_weights(build: Callable[..., keras.Model], settings: config.Extractor, side: int) -> keras.Model:
-    keras.utils.set_random_seed(0)  # for weights=null: the untrained network is the same in every process
+def _build_model(build: Callable[..., keras.Model], config: ExtractorConfig, side: int) -> keras.Model:
+    keras.utils.set_random_seed(0)  # with weights=null, every process gets the same untrained network
     shape = (side, side, 3)
-    if settings.weights == "imagenet":
+    if config.weights == "imagenet":
         try:
             model = build(include_top=False, weights="imagenet", input_shape=shape)
-        except Exception as error:  # keras turns what the network does into bare Exceptions
+        except Exception as error:  # keras raises bare Exceptions on failed downloads
             raise UserError(
-                f"the ImageNet weights of {settings.name} could not be had ({_first_line(error)}): allow the download, "
-                "or set data.extractor.weights to a file"
+                f"the ImageNet weights of {config.name} could not be loaded ({_first_sentence(error)}): "
+                "allow the download, or set data.extractor.weights to a file"
             ) from None
     else:
         model = build(include_top=False, weights=None, input_shape=shape)
-        if settings.weights is not None:
-            _load(model, settings)
+        if config.weights is not None:
+            _load_weights(model, config)
     model.trainable = False
     return model
 
 
-def _load(model: keras.Model, settings: config.Extractor) -> None:
-    builtin = settings.weights == "builtin"
-    path = shapes_cnn.BUILTIN_WEIGHTS if builtin else config.in_repository(str(settings.weights))
+def _load_weights(model: keras.Model, config: ExtractorConfig) -> None:
+    is_builtin = config.weights == "builtin"
+    path = shapes_cnn.BUILTIN_WEIGHTS if is_builtin else resolve_in_repository(str(config.weights))
     if not path.is_file():
         raise UserError(f"data.extractor.weights: there is no file {path}")
     try:
         with warnings.catch_warnings():
-            # Where a file lacks a layer, keras may only warn and leave the layer as it was: untrained.
+            # If a layer is missing in the file, keras may only warn and leave the layer untrained.
             warnings.filterwarnings("error", message="Skipping nested container")
             model.load_weights(path)
-    except Exception as error:  # keras and h5py raise all sorts on files that do not fit
+    except Exception as error:  # keras and h5py raise many types on files that do not fit
         raise UserError(
-            f"data.extractor.weights: {path} does not fit {settings.name} without its top ({_first_line(error)}): "
-            "give weights that keras saved of this network as .weights.h5"
+            f"data.extractor.weights: {path} does not fit {config.name} without its top ({_first_sentence(error)}): "
+            "give weights of this network that keras saved as .weights.h5"
         ) from None
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__).split(". ")[0][:200]
+def _first_sentence(error: Exception) -> str:
+    return first_line(error).split(". ")[0]

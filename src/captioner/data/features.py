@@ -1,4 +1,4 @@
-"""The file that features are streamed into, which says how much of it is finished."""
+"""The features that ``prepare`` writes: one array per split. An unfinished array can be continued after a crash."""
 
 from __future__ import annotations
 
@@ -8,46 +8,61 @@ from pathlib import Path
 
 import numpy as np
 
-from captioner.disk import reserve
+from captioner.common.errors import UserError
+from captioner.common.reading import reading_stage_output
+from captioner.common.writing import reserve_space, write_text_atomically
 
-# Making sure of what is written may take this share of the time.
-SHARE = 0.02
+FLUSH_TIME_SHARE = 0.02  # largest share of the time that `FeaturesWriter.append` spends on flushing
 
 
-class FeaturesFile:
-    """A float16 array [pictures, positions, channels] on disk, filled from the front.
+def read_features(folder: Path, split: str) -> np.ndarray:
+    """Map ``folder/{split}.npy`` into memory: float16 [images, positions, channels].
 
-    Beside ``path`` a ``.done`` file says how many rows are safely on the disk; an array without it is made anew.
+    Raises:
+        UserError: the array is missing or damaged.
+    """
+    path = folder / f"{split}.npy"
+    if not path.is_file():
+        raise UserError(f"{path} is missing: the dataset has no {split} split, or `dvc repro prepare` has not run")
+    with reading_stage_output(path):
+        features_NxPxC: np.ndarray = np.load(path, mmap_mode="r")
+    return features_NxPxC
+
+
+class FeaturesWriter:
+    """A float16 array [images, positions, channels] on disk that is filled in order.
+
+    A second file, ``path`` with the suffix ``.done``, holds the number of rows that are safely on disk. If it is
+    missing, the array is started again.
 
     Attributes:
-        done: rows that are finished.
+        rows_done: number of rows that are safely on disk.
     """
 
     def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
-        self._note = path.with_suffix(".done")
-        self.done = json.loads(self._note.read_text()) if self._note.exists() and path.exists() else 0
+        self._done_path = path.with_suffix(".done")
+        self.rows_done = json.loads(self._done_path.read_text()) if self._done_path.exists() and path.exists() else 0
         self._features_NxPxC = np.lib.format.open_memmap(
-            path, mode="r+" if self.done else "w+", dtype=np.float16, shape=shape
+            path, mode="r+" if self.rows_done else "w+", dtype=np.float16, shape=shape
         )
-        if not self.done:
-            reserve(path, path.stat().st_size)
-        self._written = self.done
-        self._next = 0.0
+        if not self.rows_done:
+            reserve_space(path, path.stat().st_size)
+        self._rows_written = self.rows_done
+        self._next_flush = 0.0
 
     def append(self, features_BxPxC: np.ndarray) -> None:
-        """Adds rows; now and then makes sure that they are on the disk."""
-        self._features_NxPxC[self._written : self._written + len(features_BxPxC)] = features_BxPxC
-        self._written += len(features_BxPxC)
-        if time.monotonic() >= self._next:
-            self.close()
+        """Write rows after the last one, and flush them from time to time."""
+        end = self._rows_written + len(features_BxPxC)
+        self._features_NxPxC[self._rows_written : end] = features_BxPxC
+        self._rows_written = end
+        if time.monotonic() >= self._next_flush:
+            self.flush()
 
-    def close(self) -> None:
-        """Makes sure that all rows so far are on the disk, and says so."""
-        began = time.monotonic()
+    def flush(self) -> None:
+        """Force all rows to disk and record their number."""
+        start = time.monotonic()
         self._features_NxPxC.flush()
-        partial = self._note.with_suffix(".partial")
-        partial.write_text(json.dumps(self._written))
-        partial.replace(self._note)
-        self.done = self._written
-        now = time.monotonic()
-        self._next = now + (now - began) / SHARE
+        write_text_atomically(self._done_path, json.dumps(self._rows_written))
+        self.rows_done = self._rows_written
+        end = time.monotonic()
+        self._next_flush = end + (end - start) / FLUSH_TIME_SHARE

@@ -1,6 +1,6 @@
-"""The project's own small CNN for the drawn scenes; ``scripts/train_shapes_cnn.py`` trained it.
+"""The built-in CNN for the drawn scenes, trained by ``scripts/train_shapes_cnn.py``.
 
-It is used like a model of ``keras.applications``: a function that builds it, and a ``preprocess_input`` beside it.
+Like a module of ``keras.applications``, this one has a function that builds the network and a ``preprocess_input``.
 """
 
 from __future__ import annotations
@@ -12,38 +12,42 @@ import keras
 from keras import layers, ops
 
 SIDE = 96  # pixels
-GRID = 6  # cells a side, of 16 pixels each
+GRID = 6  # cells per side, of 16 pixels each
 CHANNELS = 96
 BUILTIN_WEIGHTS = Path(__file__).resolve().parents[1] / "assets" / "shapes_cnn.weights.h5"
 
 
 @keras.saving.register_keras_serializable("captioner")
 class Coordinates(layers.Layer):
-    """Appends to each cell where it is: x and y from -1 to 1. [B, H, W, C] becomes [B, H, W, C + 2]."""
+    """Append each cell's x and y, from -1 to 1, as in CoordConv (https://arxiv.org/abs/1807.03247).
+
+    [B, H, W, C] becomes [B, H, W, C + 2].
+    """
 
     def call(self, cells_BxHxWxC: Any) -> Any:
         batch, height, width, _ = ops.shape(cells_BxHxWxC)
-        down_H, right_W = ops.linspace(-1.0, 1.0, height), ops.linspace(-1.0, 1.0, width)
-        down_HxW, right_HxW = ops.meshgrid(down_H, right_W, indexing="ij")
-        places_HxWx2 = ops.stack([right_HxW, down_HxW], axis=-1)
-        places_BxHxWx2 = ops.broadcast_to(places_HxWx2[None], (batch, height, width, 2))
-        return ops.concatenate([cells_BxHxWxC, places_BxHxWx2], axis=-1)
+        y_H, x_W = ops.linspace(-1.0, 1.0, height), ops.linspace(-1.0, 1.0, width)
+        y_HxW, x_HxW = ops.meshgrid(y_H, x_W, indexing="ij")
+        coordinates_HxWx2 = ops.stack([x_HxW, y_HxW], axis=-1)
+        coordinates_BxHxWx2 = ops.broadcast_to(coordinates_HxWx2[None], (batch, height, width, 2))
+        return ops.concatenate([cells_BxHxWxC, coordinates_BxHxWx2], axis=-1)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*input_shape[:-1], None if input_shape[-1] is None else input_shape[-1] + 2)
 
 
 def preprocess_input(pixels: Any) -> Any:
-    """Pixels from 0..255 to -1..1."""
+    """Scale pixels from 0..255 to -1..1."""
     return pixels / 127.5 - 1.0
 
 
 def shapes_cnn(
     include_top: bool = False, weights: None = None, input_shape: tuple[int, int, int] = (SIDE, SIDE, 3)
 ) -> keras.Model:
-    """Builds the network, untrained: [B, 96, 96, 3] pixels from -1 to 1 become [B, 6, 6, 96] features, none negative.
+    """Build the untrained network.
 
-    A cell sees some 55 pixels around it, so its features tell of the thing that lies there and of little else.
+    Pixels [B, 96, 96, 3] from -1 to 1 become non-negative features [B, 6, 6, 96]. The receptive field of a cell is
+    55 pixels wide, so its features describe mostly the object at the cell.
     """
     pixels = keras.Input(input_shape)
     cells = _convolve(pixels, 24, stride=2)

@@ -1,1 +1,1 @@
-"""From the trained network to captions."""
+"""Captions from the trained network."""

@@ -1,1 +1,1 @@
-"""The captioning network and its training."""
+"""The captioning network, its loss, and its files."""

@@ -1,9 +1,11 @@
 """The captioning network: a projected grid of features, a GRU, attention, and a softmax over the vocabulary.
 
-After Xu et al. 2015, *Show, Attend and Tell*, with the attention behind the recurrence as in Luong et al. 2015
-(figure 2): all steps of a known caption are then computed at once. In array names B counts pictures, K captions of
-a picture, T words of a caption, P grid positions, C channels, A the attention's width, U the GRU's units, W the width
-that the output layer sees, V entries of the vocabulary; a batch has X pieces of R real words.
+It follows Xu et al. 2015, *Show, Attend and Tell*, but attention comes after the recurrence, as in Luong et al. 2015
+(figure 2). So all steps of a reference caption are computed at once.
+
+In array names B counts images, K captions per image, M = B * K captions, T tokens per caption, Q = K * T queries,
+P grid positions, C channels, E is the width of the embedding, A of the attention, U of the GRU, W the input width of
+the output layer, V counts entries of the vocabulary. The real tokens of a batch, without padding, are in X chunks of R.
 """
 
 from __future__ import annotations
@@ -13,18 +15,19 @@ from typing import Any
 import keras
 from keras import ops
 
-from captioner import config
-from captioner.model.loss import cross_entropy
+from captioner.model.chunked_loss import chunked_cross_entropy
+from captioner.model.config import ModelConfig
 
 
 class Captioner(keras.Model):
-    """Gives what the output layer sees of each word, in training, or the logits of the next word, in decoding.
+    """The captioning network.
 
-    Projections stand only where two widths differ or the parameters ask for one, so that
-    ``experiment=seed`` has the parameters of the published recipe and no more.
+    In training, `call` returns the input of the output layer for each token. In decoding, `step` returns the logits of
+    the next token. Projections exist only between different widths, or if the parameters ask for one. So
+    ``experiment=seed`` has exactly the parameters of the published recipe.
     """
 
-    def __init__(self, settings: config.Model, vocab_size: int, label_smoothing: float = 0.0) -> None:
+    def __init__(self, settings: ModelConfig, vocab_size: int, label_smoothing: float = 0.0) -> None:
         super().__init__(name="captioner")
         self.settings = settings
         self.vocab_size = vocab_size
@@ -40,25 +43,25 @@ class Captioner(keras.Model):
         )
         if settings.attention == "luong":
             self.attention: Any = layers.Attention(name="attention")
-            self.query = self._dense_unless_equal(settings.units, settings.attention_dim, "query")
+            self.query = self._make_projection(settings.units, settings.attention_dim, "query")
         else:
             self.attention = layers.AdditiveAttention(name="attention")
             self.query = layers.Dense(settings.attention_dim, name="query")
-        self.context = self._dense_unless_equal(settings.attention_dim, settings.units, "context")
+        self.context = self._make_projection(settings.attention_dim, settings.units, "context")
         self.norm = layers.LayerNormalization(name="norm")
         self.dropout = layers.Dropout(settings.dropout, name="dropout")
         width = settings.embedding_dim if settings.tie_embeddings else settings.units
-        self.to_output = self._dense_unless_equal(settings.units, width, "to_output")
+        self.to_output = self._make_projection(settings.units, width, "to_output")
         self.output_layer = None if settings.tie_embeddings else layers.Dense(vocab_size, name="output")
 
     @staticmethod
-    def _dense_unless_equal(width_in: int, width_out: int, name: str) -> keras.layers.Layer:
+    def _make_projection(width_in: int, width_out: int, name: str) -> keras.layers.Layer:
         if width_in == width_out:
             return keras.layers.Identity(name=name)
         return keras.layers.Dense(width_out, name=name)
 
     def build_for(self, positions: int, channels: int) -> None:
-        """Creates all weights for pictures of ``positions`` x ``channels`` features."""
+        """Create all weights for images of ``positions`` x ``channels`` features."""
         if self.output_layer is None:
             self.output_bias = self.add_weight(shape=(self.vocab_size,), initializer="zeros", name="output_bias")
         else:
@@ -67,77 +70,89 @@ class Captioner(keras.Model):
             {
                 "features": ops.zeros((1, positions, channels), "float16"),
                 "inputs": ops.zeros((1, 1, 2), "int32"),
-                "where": ops.zeros((1, 1), "int32"),
+                "token_positions": ops.zeros((1, 1), "int32"),
             }
         )
 
     def encode(self, features_BxPxC: Any, training: bool = False) -> tuple[Any, Any]:
-        """Projected features [B, P, A] and the GRU's first state [B, U]."""
+        """Return the projected features [B, P, A] and the initial state of the GRU [B, U]."""
         keys_BxPxA = self.dropout(self.project(ops.cast(features_BxPxC, "float32")), training=training)
         if self.first_state is None:
             return keys_BxPxA, ops.zeros((ops.shape(keys_BxPxA)[0], self.settings.units))
         return keys_BxPxA, self.first_state(ops.mean(keys_BxPxA, axis=1))
 
     def attend(self, states_BxQxU: Any, keys_BxPxA: Any, training: bool) -> tuple[Any, Any]:
-        """What the output layer sees of each state [B, Q, U], and the attention's weights [B, Q, P]."""
+        """Return the normalized sum of state and context [B, Q, U], and the attention weights [B, Q, P]."""
         context_BxQxA, weights_BxQxP = self.attention(
             [self.query(states_BxQxU), keys_BxPxA], return_attention_scores=True, training=training
         )
         return self.norm(states_BxQxU + self.context(context_BxQxA)), weights_BxQxP
 
-    def output(self) -> tuple[Any, Any]:
-        """The output layer's kernel [V, W] and bias [V]."""
+    def output_weights(self) -> tuple[Any, Any]:
+        """Return the kernel [V, W] and the bias [V] of the output layer."""
         if self.output_layer is None:
             return ops.convert_to_tensor(self.embedding.embeddings), ops.convert_to_tensor(self.output_bias)
         return ops.transpose(self.output_layer.kernel), ops.convert_to_tensor(self.output_layer.bias)
 
     def logits(self, hidden_xW: Any) -> Any:
-        """Logits over the vocabulary for any number of leading axes."""
+        """Return the logits over the vocabulary [..., V] of hidden values [..., W]."""
         if self.output_layer is not None:
             return self.output_layer(hidden_xW)
         return ops.matmul(hidden_xW, ops.transpose(self.embedding.embeddings)) + self.output_bias
 
     def call(self, inputs: dict[str, Any], training: bool = False) -> Any:
-        """What the output layer sees [X, R, W] of the real words of a batch of known captions.
+        """Return the input of the output layer [X, R, W] for the real tokens of a batch of reference captions.
 
         Args:
-            inputs: ``features`` [B, P, C]; ``inputs`` [B, K, T], the ids that come before each word; ``where`` [X, R],
-                the places of the real words in [B * K * T], so that no logit is computed for padding.
-            training: whether to drop out.
+            inputs: ``features`` [B, P, C]; ``inputs`` [B, K, T], the id before each token; ``token_positions`` [X, R],
+                the indices of the real tokens in [B * K * T], so that no logits are computed for padding.
+            training: whether to apply dropout.
         """
         keys_BxPxA, state_BxU = self.encode(inputs["features"], training)
         _, captions, steps = inputs["inputs"].shape
-        pictures = ops.shape(inputs["inputs"])[0]
+        images = ops.shape(inputs["inputs"])[0]
         steps = ops.shape(inputs["inputs"])[2] if steps is None else steps
         captions = ops.shape(inputs["inputs"])[1] if captions is None else captions
-        words_MxTxE = self.embedding(ops.reshape(inputs["inputs"], (pictures * captions, steps)))
-        words_MxTxE = self.dropout(words_MxTxE, training=training)
+        embedded_MxTxE = self.embedding(ops.reshape(inputs["inputs"], (images * captions, steps)))
+        embedded_MxTxE = self.dropout(embedded_MxTxE, training=training)
         state_MxU = ops.repeat(state_BxU, captions, axis=0)
-        states_MxTxU = self.gru(words_MxTxE, initial_state=state_MxU, training=training)
-        # A picture's captions stand side by side as queries, so its features are used where they lie.
-        states_BxQxU = ops.reshape(states_MxTxU, (pictures, captions * steps, self.settings.units))
+        states_MxTxU = self.gru(embedded_MxTxE, initial_state=state_MxU, training=training)
+        # All captions of an image are queries of the same keys, so the features are not repeated for each caption.
+        states_BxQxU = ops.reshape(states_MxTxU, (images, captions * steps, self.settings.units))
         hidden_BxQxU, _ = self.attend(states_BxQxU, keys_BxPxA, training)
-        hidden_XxRxU = ops.take(ops.reshape(hidden_BxQxU, (-1, self.settings.units)), inputs["where"], axis=0)
+        positions_XxR = inputs["token_positions"]
+        hidden_XxRxU = ops.take(ops.reshape(hidden_BxQxU, (-1, self.settings.units)), positions_XxR, axis=0)
         return self.to_output(self.dropout(hidden_XxRxU, training=training))
 
     def step(self, ids_BxK: Any, states_BxKxU: Any, keys_BxPxA: Any) -> tuple[Any, Any, Any]:
-        """One word further for K captions of each picture: logits [B, K, V], states [B, K, U], weights [B, K, P]."""
+        """Compute one decoding step for K captions of each image.
+
+        Args:
+            ids_BxK: the last id of each caption.
+            states_BxKxU: the state of the GRU before the step.
+            keys_BxPxA: the projected features.
+
+        Returns:
+            Logits of the next token [B, K, V], new states [B, K, U], attention weights [B, K, P].
+        """
         shape = ops.shape(states_BxKxU)
-        flat_MxU = ops.reshape(states_BxKxU, (-1, self.settings.units))
-        words_MxE = self.embedding(ops.reshape(ids_BxK, (-1,)))
-        _, (flat_MxU,) = self.gru.cell(words_MxE, [flat_MxU], training=False)
-        states_BxKxU = ops.reshape(flat_MxU, shape)
+        flat_states_MxU = ops.reshape(states_BxKxU, (-1, self.settings.units))
+        embedded_MxE = self.embedding(ops.reshape(ids_BxK, (-1,)))
+        _, (flat_states_MxU,) = self.gru.cell(embedded_MxE, [flat_states_MxU], training=False)
+        states_BxKxU = ops.reshape(flat_states_MxU, shape)
         hidden_BxKxU, weights_BxKxP = self.attend(states_BxKxU, keys_BxPxA, training=False)
         return self.logits(self.to_output(hidden_BxKxU)), states_BxKxU, weights_BxKxP
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):  # type: ignore[no-untyped-def]
-        """Mean cross entropy in nats a token, label smoothing in training only.
+        """Return the mean cross entropy in nats per token, with label smoothing only in training.
 
         Args:
             x: unused.
-            y: [X, R], the true ids.
-            y_pred: [X, R, W], what `call` gave.
-            sample_weight: [X, R], 0 where a piece was filled up.
-            training: whether to smooth.
+            y: [X, R], the target ids.
+            y_pred: [X, R, W], the result of `call`.
+            sample_weight: [X, R], 1 for a real token, 0 for the padding of the last chunk.
+            training: whether to smooth the labels.
         """
-        return cross_entropy(y_pred, *self.output(), y, sample_weight, self.label_smoothing if training else 0.0)
+        kernel_VxW, bias_V = self.output_weights()
+        smoothing = self.label_smoothing if training else 0.0
+        return chunked_cross_entropy(y_pred, kernel_VxW, bias_V, y, sample_weight, smoothing)

@@ -1,1 +1,1 @@
-"""How good the captions are, and what people look at."""
+"""Scores of generated captions, and the report."""

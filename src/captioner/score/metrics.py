@@ -1,4 +1,4 @@
-"""BLEU-1 to 4, ROUGE-L and CIDEr of captions against all the references of their pictures, as fractions."""
+"""BLEU-1 to 4, ROUGE-L and CIDEr of captions against all references of their images, as fractions."""
 
 from __future__ import annotations
 
@@ -13,42 +13,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from captioner.config import UserError
-from captioner.text.words import ptb_words
+from captioner.common.errors import UserError
+from captioner.text.tokenizer import ptb_tokenize
 
-_Words = list[list[str]]  # of each caption
-_TrueWords = list[list[list[str]]]  # of each picture's true captions
+_Captions = list[list[str]]  # the words of a caption per image
+_References = list[list[list[str]]]  # the words of several captions per image
 
-MANY = 1000  # captions: a second process costs a second
+PARALLEL_MIN_CAPTIONS = 1000  # with fewer captions, starting a second process takes longer than it saves
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of N captions, and what each caption contributes to them, in the order of the image ids.
+    """The scores of N captions, and each caption's contribution to them, in the order of the image ids.
 
     Attributes:
-        metrics: over all captions: bleu_1 .. bleu_4 without smoothing; rouge_l; and cider as coco-caption computes
-            it, with the document frequencies of these references (10 is its maximum, 1 is usual).
-        image_ids: N.
-        matches_Nx4: runs of 1 to 4 words that a reference has too, each as often as there at most.
-        runs_Nx4: all of them, as nltk counts: at least 1.
+        metrics: over all captions: bleu_1 .. bleu_4 without smoothing, rouge_l, and cider as coco-caption computes it,
+            with the document frequencies of these references (at most 10; usually about 1).
+        image_ids: N image ids.
+        ngram_matches_Nx4: number of 1- to 4-grams that also occur in a reference, clipped to their number there.
+        ngram_totals_Nx4: number of all 1- to 4-grams; at least 1, as in nltk.
         lengths_N: words of the caption.
-        reference_lengths_N: words of the reference that is nearest in length.
-        rouge_l_N, cider_N: each caption's own.
+        reference_lengths_N: words of the reference whose length is closest.
+        rouge_l_N: ROUGE-L of each caption.
+        cider_N: CIDEr of each caption.
     """
 
     metrics: dict[str, float]
     image_ids: list[int]
-    matches_Nx4: NDArray[np.int64]
-    runs_Nx4: NDArray[np.int64]
+    ngram_matches_Nx4: NDArray[np.int64]
+    ngram_totals_Nx4: NDArray[np.int64]
     lengths_N: NDArray[np.int64]
     reference_lengths_N: NDArray[np.int64]
     rouge_l_N: NDArray[np.float64]
     cider_N: NDArray[np.float64]
 
     @classmethod
-    def of_counts(cls, image_ids: list[int], *counts_and_scores: NDArray[Any]) -> Scores:
-        """From what each caption contributes, in the order of the attributes."""
+    def from_counts(cls, image_ids: list[int], *counts_and_scores: NDArray[Any]) -> Scores:
+        """Compute ``metrics`` from the contributions of the captions, given in the order of the attributes."""
         *counts, rouge_l_N, cider_N = counts_and_scores
         (bleu_4,) = bleu(*(count.sum(axis=0, keepdims=True) for count in counts))
         metrics = {f"bleu_{n}": float(score) for n, score in enumerate(bleu_4, start=1)}
@@ -57,98 +58,115 @@ class Scores:
 
 
 def score_captions(hypotheses: Mapping[int, str], references: Mapping[int, Sequence[str]]) -> Scores:
-    """Scores one caption a picture; the order of pictures and of references changes nothing, not even the last bit.
+    """Score one caption per image. The scores do not depend on the order of images or references, to the last bit.
 
     Args:
-        hypotheses: image id to caption, raw.
-        references: image id to the true captions, raw, at least one each.
+        hypotheses: image id to caption, not tokenized.
+        references: image id to reference captions, not tokenized, at least one each.
 
     Raises:
-        UserError: a picture has a caption and no references, or the other way round, or there is nothing to score.
+        UserError: an image has a caption without references or references without a caption, or there is no caption,
+            or no reference has words.
     """
-    _check_pictures(hypotheses, references)
+    _check_same_images(hypotheses, references)
     ids = sorted(hypotheses)
-    words = [ptb_words(hypotheses[image_id]) for image_id in ids]
-    true_words = [sorted(ptb_words(caption) for caption in references[image_id]) for image_id in ids]
-    if not any(any(captions) for captions in true_words):
+    captions = [ptb_tokenize(hypotheses[image_id]) for image_id in ids]
+    tokenized = [sorted(ptb_tokenize(caption) for caption in references[image_id]) for image_id in ids]
+    if not any(any(texts) for texts in tokenized):
         raise UserError("the reference captions hold no words, so nothing can be scored: check the dataset's captions")
-    with _beside(_cider, words, true_words) as cider_N:
-        return Scores.of_counts(ids, *_bleu_counts(words, true_words), _rouge_l(words, true_words), cider_N())
-
-
-@contextmanager
-def _beside(work: Callable[..., NDArray[Any]], words: _Words, true_words: _TrueWords) -> Iterator[Callable[[], Any]]:
-    """What ``work`` gives, from a process of its own while the caller goes on, where there is enough to do."""
-    if len(words) < MANY:
-        yield lambda: work(words, true_words)
-        return
-    # Ctrl-C is for the caller alone. A process that is forked could inherit locks of other threads.
-    with ProcessPoolExecutor(1, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        yield pool.submit(work, words, true_words).result
-
-
-def _check_pictures(hypotheses: Mapping[int, str], references: Mapping[int, Sequence[str]]) -> None:
-    if not hypotheses:
-        raise UserError("there are no captions to score: write some first")
-    described = {image_id for image_id, captions in references.items() if captions}
-    for have, lack, ids in (
-        ("a caption", "no reference captions", hypotheses.keys() - described),
-        ("reference captions", "no caption to score", described - hypotheses.keys()),
-    ):
-        if ids:
-            others = f" (and {len(ids) - 1} others)" if len(ids) > 1 else ""
-            raise UserError(
-                f"picture {min(ids)}{others} has {have} but {lack}: give captions and references of the same pictures"
-            )
+    with _run_in_second_process(_compute_cider, captions, tokenized) as cider_N:
+        return Scores.from_counts(
+            ids, *_count_for_bleu(captions, tokenized), _compute_rouge_l(captions, tokenized), cider_N()
+        )
 
 
 def bleu(
-    matches_Rx4: NDArray[Any], runs_Rx4: NDArray[Any], lengths_R: NDArray[Any], reference_lengths_R: NDArray[Any]
+    ngram_matches_Rx4: NDArray[Any],
+    ngram_totals_Rx4: NDArray[Any],
+    lengths_R: NDArray[Any],
+    reference_lengths_R: NDArray[Any],
 ) -> NDArray[np.float64]:
-    """BLEU-1 to 4 [R, 4] of R corpora, from the sums of what their captions contribute (Papineni et al. 2002).
+    """Return BLEU-1 to 4 [R, 4] of R corpora from the sums of their captions' counts (Papineni et al. 2002).
 
-    As nltk's `corpus_bleu` without smoothing; where no run matches it is 0 (nltk: 1e-77).
+    The values are those of nltk's `corpus_bleu` without smoothing, except that BLEU is 0 if no n-gram matches (nltk:
+    1e-77).
     """
-    with np.errstate(divide="ignore"):  # the logarithm of no matches at all
-        logs_Rx4 = np.log(matches_Rx4 / runs_Rx4)
+    with np.errstate(divide="ignore"):  # log 0 where no n-gram matches
+        logs_Rx4 = np.log(ngram_matches_Rx4 / ngram_totals_Rx4)
     brevity_R = np.minimum(1 - reference_lengths_R / np.maximum(lengths_R, 1), 0)
     scores_Rx4: NDArray[np.float64] = np.exp(brevity_R[:, None] + np.cumsum(logs_Rx4, axis=1) / np.arange(1, 5))
     return scores_Rx4
 
 
-def _bleu_counts(
-    words: _Words, true_words: _TrueWords
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """matches_Nx4, runs_Nx4, lengths_N and reference_lengths_N."""
-    from nltk.translate.bleu_score import closest_ref_length, modified_precision  # seconds to import
+def signed_score(metric: str, value: float) -> float:
+    """Return the value with its sign flipped for losses, so that higher is better."""
+    return -value if metric.startswith("val_loss") else value
 
-    precisions = [
-        [modified_precision(captions, caption, n) for n in range(1, 5)]
-        for caption, captions in zip(words, true_words, strict=True)
-    ]
-    nearest = [closest_ref_length(captions, len(caption)) for caption, captions in zip(words, true_words, strict=True)]
+
+@contextmanager
+def _run_in_second_process(
+    function: Callable[..., NDArray[Any]], captions: _Captions, references: _References
+) -> Iterator[Callable[[], Any]]:
+    """Run a function in a second process during the ``with`` block, if there are enough captions.
+
+    Yields:
+        A function that waits for the result and returns it.
+    """
+    if len(captions) < PARALLEL_MIN_CAPTIONS:
+        yield lambda: function(captions, references)
+        return
+    # Ctrl-C is handled by the parent only. Not "fork": the child could inherit locks that other threads hold.
+    with ProcessPoolExecutor(1, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        yield pool.submit(function, captions, references).result
+
+
+def _check_same_images(hypotheses: Mapping[int, str], references: Mapping[int, Sequence[str]]) -> None:
+    if not hypotheses:
+        raise UserError("there are no captions to score: write some first")
+    with_references = {image_id for image_id, captions in references.items() if captions}
+    for present, absent, ids in (
+        ("a caption", "no reference captions", hypotheses.keys() - with_references),
+        ("reference captions", "no caption to score", with_references - hypotheses.keys()),
+    ):
+        if ids:
+            others = f" (and {len(ids) - 1} others)" if len(ids) > 1 else ""
+            raise UserError(
+                f"image {min(ids)}{others} has {present} but {absent}: give captions and references of the same images"
+            )
+
+
+def _count_for_bleu(
+    captions: _Captions, references: _References
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return ngram_matches_Nx4, ngram_totals_Nx4, lengths_N and reference_lengths_N of `Scores`."""
+    from nltk.translate.bleu_score import closest_ref_length, modified_precision  # the import takes seconds
+
+    pairs = list(zip(captions, references, strict=True))
+    precisions = [[modified_precision(texts, caption, n) for n in range(1, 5)] for caption, texts in pairs]
     return (
         np.asarray([[precision.numerator for precision in row] for row in precisions]),
         np.asarray([[precision.denominator for precision in row] for row in precisions]),
-        np.asarray([len(caption) for caption in words]),
-        np.asarray(nearest),
+        np.asarray([len(caption) for caption in captions]),
+        np.asarray([closest_ref_length(texts, len(caption)) for caption, texts in pairs]),
     )
 
 
-def _rouge_l(words: _Words, true_words: _TrueWords) -> NDArray[np.float64]:
-    """Each caption's own; over all captions it is the mean of these, and so is CIDEr."""
+def _compute_rouge_l(captions: _Captions, references: _References) -> NDArray[np.float64]:
+    """Return ROUGE-L of each caption. Like CIDEr's, the score over all captions is the mean."""
     from pycocoevalcap.rouge.rouge import Rouge
 
-    return np.asarray(Rouge().compute_score(*_texts(words, true_words))[1], np.float64)
+    return np.asarray(Rouge().compute_score(*_to_pycocoevalcap(captions, references))[1], np.float64)
 
 
-def _cider(words: _Words, true_words: _TrueWords) -> NDArray[np.float64]:
+def _compute_cider(captions: _Captions, references: _References) -> NDArray[np.float64]:
     from pycocoevalcap.cider.cider import Cider
 
-    return np.asarray(Cider().compute_score(*_texts(words, true_words))[1], np.float64)
+    return np.asarray(Cider().compute_score(*_to_pycocoevalcap(captions, references))[1], np.float64)
 
 
-def _texts(words: _Words, true_words: _TrueWords) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
-    """The true captions and the written ones, as pycocoevalcap takes them."""
-    results = {row: [" ".join(caption)] for row, caption in enumerate(words)}
-    return {row: [" ".join(caption) for caption in captions] for row, captions in enumerate(true_words)}, results
+def _to_pycocoevalcap(
+    captions: _Captions, references: _References
+) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
+    """Return references and captions in pycocoevalcap's form: row to texts."""
+    results = {row: [" ".join(caption)] for row, caption in enumerate(captions)}
+    return {row: [" ".join(caption) for caption in texts] for row, texts in enumerate(references)}, results

@@ -1,26 +1,19 @@
-"""evaluate: score the captions against all true ones and draw what people look at."""
+"""The stage ``evaluate``: score the captions against all references, write the report, and log both to MLflow."""
 
-from captioner.config import Params
-from captioner.score.evaluate import evaluate
-from captioner.stages import MODEL, PREPARED, RECORDED, REPORTS, TOKENS, stage
-from captioner.track.runs import record_scores
+from captioner.common.paths import Workspace
+from captioner.config.params import Params
+from captioner.score.evaluation import evaluate_captions
+from captioner.stages.app import stage
+from captioner.tracking.runs import log_scores
 
 
 @stage
 def main(params: Params) -> None:
-    metrics = evaluate(
-        captions=REPORTS / "captions.json",
-        attention=REPORTS / "attention",
-        model=MODEL,
-        prepared=PREPARED,
-        tokens=TOKENS,
-        split=params.decode.split,
-        figure_pictures=params.score.figure_pictures,
-        out=REPORTS,
-    )
-    record_scores(params, metrics)
-    RECORDED.parent.mkdir(exist_ok=True)
-    RECORDED.write_text("The run that reports/ shows is in MLflow.\n", encoding="utf-8")
+    workspace = Workspace()
+    metrics = evaluate_captions(workspace, params.decode.split, params.score.figure_pictures)
+    log_scores(params, metrics)
+    workspace.recorded.parent.mkdir(exist_ok=True)
+    workspace.recorded.write_text("The run that reports/ shows is in MLflow.\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,20 @@
-"""prepare: run the frozen CNN once per picture; keep its features and the captions."""
+"""The stage ``prepare``: run the frozen CNN once per image; keep its features and the captions."""
 
-from captioner.backend import use_backend
-from captioner.config import Params
-from captioner.stages import CHECKPOINTS, PREPARED, REPORTS, stage
-from captioner.track.identity import prepare_hash
+from captioner.common.backend import use_backend
+from captioner.common.paths import Workspace
+from captioner.config.params import Params
+from captioner.stages.app import stage
+from captioner.tracking.run_hash import preparation_hash
 
 
 @stage
 def main(params: Params) -> None:
     use_backend("tensorflow")
-    from captioner.data.prepare import prepare
+    from captioner.data.preparation import prepare_dataset
 
-    kept = CHECKPOINTS / f"prepare-{prepare_hash(params)[:12]}"
-    prepare(params.data, PREPARED, REPORTS, kept)
+    workspace = Workspace()
+    unfinished = workspace.checkpoints / f"prepare-{preparation_hash(params)[:12]}"
+    prepare_dataset(params.data, workspace, unfinished)
 
 
 if __name__ == "__main__":

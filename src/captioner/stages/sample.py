@@ -1,16 +1,17 @@
-"""sample: caption the pictures of a split with the trained model."""
+"""The stage ``sample``: caption the images of a split with the trained model."""
 
-from captioner.backend import use_backend
-from captioner.config import Params
-from captioner.stages import MODEL, PREPARED, REPORTS, TOKENS, stage
+from captioner.common.backend import use_backend
+from captioner.common.paths import Workspace
+from captioner.config.params import Params
+from captioner.stages.app import stage
 
 
 @stage
 def main(params: Params) -> None:
     use_backend(params.train.backend, params.train.deterministic)
-    from captioner.decode.sample import sample
+    from captioner.decode.generate import caption_split
 
-    sample(params, PREPARED, TOKENS, MODEL, REPORTS / "captions.json", REPORTS / "attention")
+    caption_split(params.seed, params.text.max_length, params.decode, Workspace())
 
 
 if __name__ == "__main__":

@@ -1,17 +1,19 @@
-"""tokenize-adapt: adapt the vocabulary to the training captions and turn all captions into ids."""
+"""The stage ``tokenize-adapt``: adapt the vocabulary to the training captions and turn all captions into token ids."""
 
-from captioner.backend import use_backend
-from captioner.config import Params
-from captioner.stages import CAPTIONS, TOKENS, stage
+from captioner.common.backend import use_backend
+from captioner.common.paths import Workspace
+from captioner.config.params import Params
+from captioner.stages.app import stage
 
 
 @stage
 def main(params: Params) -> None:
     use_backend("tensorflow")
-    from captioner.text.tokenize import tokenize_adapt
+    from captioner.text.adapt import tokenize_adapt
 
-    vocabulary = tokenize_adapt(params.text, CAPTIONS, TOKENS)
-    print(f"{len(vocabulary)} words in {TOKENS / 'vocabulary.txt'}")
+    workspace = Workspace()
+    vocabulary = tokenize_adapt(params.text, workspace)
+    print(f"{len(vocabulary)} words in {workspace.vocabulary}")
 
 
 if __name__ == "__main__":

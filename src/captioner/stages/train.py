@@ -1,18 +1,40 @@
-"""train: fit the captioning network to the features and ids, and keep its best epoch."""
+"""The stage ``train``: train the captioning network on features and token ids; keep the best epoch."""
 
-from captioner.backend import use_backend
-from captioner.config import Params
-from captioner.stages import CHECKPOINTS, FEATURES, MODEL, TOKENS, stage
-from captioner.track.runs import watch_training
+import cProfile
+import pstats
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from captioner.common.backend import use_backend
+from captioner.common.paths import Workspace
+from captioner.config.params import Params
+from captioner.stages.app import stage
+from captioner.tracking.runs import log_training
 
 
 @stage
 def main(params: Params) -> None:
     use_backend(params.train.backend, params.train.deterministic)
-    from captioner.model.fit import train
+    from captioner.train.trainer import train_model
 
-    with watch_training(params) as run:
-        train(params, FEATURES, TOKENS, MODEL, CHECKPOINTS / run.hash[:12], run.watch)
+    workspace = Workspace()
+    with log_training(params) as run, _profile(workspace, params.train.profile):
+        checkpoints = workspace.checkpoints / run.run_hash[:12]
+        train_model(params.seed, params.model, params.train, workspace, checkpoints, run.on_epoch_end)
+
+
+@contextmanager
+def _profile(workspace: Workspace, enabled: bool) -> Iterator[None]:
+    """Write the time that each function took to ``reports/profile.txt``, the slowest first."""
+    if not enabled:
+        yield
+        return
+    with cProfile.Profile() as profile:
+        yield
+    workspace.reports.mkdir(exist_ok=True)
+    with workspace.profile.open("w", encoding="utf-8") as file:
+        pstats.Stats(profile, stream=file).sort_stats("cumulative").print_stats(80)
+    print(f"profile: {workspace.profile}")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Sweeps: a Hydra multirun whose points are DVC experiments and MLflow runs."""
+"""Sweeps: a Hydra multirun whose jobs are DVC experiments and MLflow runs."""

@@ -1,4 +1,4 @@
-"""The sweep: ``python -m captioner.sweep -m text.vocab_size=1000,2000 model.attention_dim=128,256``."""
+"""Command line of sweeps: ``python -m captioner.sweep -m text.vocab_size=1000,2000 model.attention_dim=128,256``."""
 
 from __future__ import annotations
 
@@ -11,57 +11,59 @@ from pathlib import Path
 import hydra
 from hydra.errors import HydraException
 
-from captioner.compose import in_our_words
-from captioner.config import UserError, errors_in_one_line
-from captioner.sweep.points import point
-from captioner.sweep.results import finish
-from captioner.sweep.start import SWEEPS, Sweep, discard, started
-from captioner.track.store import Tracker
+from captioner.common.errors import UserError, errors_in_one_line
+from captioner.config.compose import explain_hydra_error
+from captioner.stages.app import QUIET_HYDRA
+from captioner.sweep.job import job
+from captioner.sweep.launch import SWEEPS, Sweep, discard_sweep, start_sweep
+from captioner.sweep.results import finish_sweep
+from captioner.tracking.mlflow_store import MlflowStore
 
-HYDRA_SETTINGS = [
-    f"hydra.sweep.dir={SWEEPS / 'hydra'}",
-    "hydra.sweep.subdir=${hydra.job.num}",
-    "hydra.output_subdir=null",
-    "hydra/job_logging=none",
-    "hydra/hydra_logging=none",
-]
+MULTIRUN_FLAGS = {"-m", "--multirun"}
+HYDRA_SETTINGS = [f"hydra.sweep.dir={SWEEPS / 'hydra'}", "hydra.sweep.subdir=${hydra.job.num}", *QUIET_HYDRA]
 
 
-def main() -> None:
-    """Runs every point, then tells how they compare. The exit status is 1 where a point failed."""
-    given = sys.argv[1:]
-    # Hydra looks for plugins in packages of this name: our resolver is one.
-    sys.path.insert(0, str(Path("conf").resolve()))
-    application = hydra.main(version_base="1.3", config_path=str(Path("conf").resolve()), config_name="config")(point)
+def main(arguments: list[str] | None = None) -> None:
+    """Run all jobs and print a comparison of their scores. The exit status is 1 if a job failed.
+
+    Args:
+        arguments: flags and overrides of Hydra; those of the command line unless given.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    sys.argv[1:] = arguments  # Hydra reads them from there
+    conf = str(Path("conf").resolve())
+    # Hydra searches sys.path for packages named hydra_plugins: conf/ holds one with the resolver.
+    sys.path.insert(0, conf)
+    application = hydra.main(version_base="1.3", config_path=conf, config_name="config")(job)
     with errors_in_one_line():
-        if not any(word.startswith("-") for word in given):
+        if not any(argument.startswith("-") for argument in arguments):
             raise UserError("a sweep needs -m: python -m captioner.sweep -m text.vocab_size=1000,2000")
-        if not {"-m", "--multirun"} & set(given):  # --help, --cfg and their like
+        if not MULTIRUN_FLAGS & set(arguments):  # --help, --cfg and the like
             application()
             return
-        with started([word for word in given if not word.startswith("-")]) as sweep:
+        with start_sweep([argument for argument in arguments if not argument.startswith("-")]) as sweep:
             sys.argv += [*HYDRA_SETTINGS, f"hydra.job.name={sweep.name}"]
-            complete = _launch(application, sweep)
-            sys.exit(0 if finish(sweep, complete) else 1)
+            all_ended = _launch_jobs(application, sweep)
+            sys.exit(0 if finish_sweep(sweep, all_ended) else 1)
 
 
-def _launch(application: Callable[[], None], sweep: Sweep) -> bool:
-    """Lets Hydra launch the points; whether all of them came to an end."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # raised, instead of printed with its trace
+def _launch_jobs(application: Callable[[], None], sweep: Sweep) -> bool:
+    """Let Hydra launch the jobs and return whether all of them ended."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises errors instead of printing a traceback
     try:
         application()
     except HydraException as error:
-        discard(sweep)
-        raise UserError(in_our_words(error)) from None
+        discard_sweep(sweep)
+        raise UserError(explain_hydra_error(error)) from None
     except KeyboardInterrupt:
-        if any("submitit_slurm" in word for word in sys.argv):
+        if any("submitit_slurm" in argument for argument in sys.argv):
             subprocess.run(["scancel", f"--name={sweep.name}"], check=False)
-        Tracker().finish(sweep.parent, "KILLED")
-        sys.exit("stopped: the same command goes on with what is missing")
+        MlflowStore().finish(sweep.parent_run_id, "KILLED")
+        sys.exit("stopped: run the same command again to complete the sweep")
     except Exception as error:
-        # Launchers raise what befell a job (killed, out of time, out of memory), each an error of its own.
-        told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        print(f"error: a job did not end: {told}; the same command goes on with what is missing")
+        # Each launcher raises errors of different types for a job that was killed or ran out of time or memory.
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        print(f"error: a job did not end: {reason}; run the same command again to complete the sweep")
         return False
     return True
 

@@ -1,173 +1,91 @@
-"""What a sweep ends with: a table, the same as files, figures, and the points under the sweep's run in MLflow."""
+"""The end of a sweep: its table and figures, printed, written, and logged to the parent run in MLflow."""
 
 from __future__ import annotations
 
 import csv
 import json
-import math
 import os
-import statistics
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from captioner.config import UserError
-from captioner.sweep.figures import draw
-from captioner.sweep.start import Sweep
-from captioner.track.runs import PARENT, RUN_HASH, merit
-from captioner.track.store import Tracker, first_line, refusals
+from captioner.common.console import markdown_table, print_table
+from captioner.common.errors import UserError, first_line
+from captioner.common.paths import Workspace
+from captioner.sweep.launch import Sweep
+from captioner.sweep.plots import draw_sweep
+from captioner.sweep.table import SettingRow, format_table, group_jobs, sort_rows, verdict
+from captioner.tracking.mlflow_store import MlflowStore, store_errors
+from captioner.tracking.tags import PARENT_RUN_TAG, RUN_HASH_TAG
 
-REPORTS = Path("reports/sweeps")
-SHOWN = ("bleu_4", "cider", "val_loss")
-# Not a dimension of their own: they follow from others.
-DERIVED = ("data.watch", "data.extractor.watch")
-
-
-@dataclass(frozen=True)
-class Row:
-    """The points that differ in nothing but the seed.
-
-    Attributes:
-        values: of the dimensions, by key.
-        scores: of each metric, one for each seed.
-        hashes: run hashes, short.
-    """
-
-    values: dict[str, Any]
-    scores: dict[str, list[float]]
-    hashes: list[str]
-
-    def mean(self, metric: str) -> float:
-        return statistics.fmean(self.scores[metric])
-
-    def spread(self, metric: str) -> float:
-        """The standard deviation over the seeds; NaN where there is one."""
-        scores = self.scores[metric]
-        return statistics.stdev(scores) if len(scores) > 1 else math.nan
+TABLE_METRICS = ("bleu_4", "cider", "val_loss")  # shown in addition to the objective
+TABLE_WIDTH = 200  # characters, if standard output is not a terminal: enough for every column
 
 
-def finish(sweep: Sweep, complete: bool) -> bool:
-    """Prints and writes the table and the figures, and logs them to the sweep's run.
+def finish_sweep(sweep: Sweep, all_ended: bool) -> bool:
+    """Print, write and log the table and the figures of a sweep, and close its run.
 
     Args:
-        sweep: whose points have answered.
-        complete: whether all of them have.
+        sweep: the sweep whose jobs have written their answers.
+        all_ended: whether every job has ended.
 
     Returns:
-        Whether every point has its scores.
-    """
-    answers = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(sweep.folder.glob("[0-9]*.json"))]
-    points = [answer for answer in answers if "metrics" in answer]
-    failed = [answer for answer in answers if "metrics" not in answer]
-    good = complete and not failed
-    if points:
-        objective = points[0]["params"]["score.objective"]
-        rows = sort_rows(rows_of(points), objective)
-        metrics = tuple(dict.fromkeys((objective, *SHOWN)))
-        cells = table_of(rows, metrics)
-        _print(sweep.name, cells)
-        print(verdict(rows, objective))
-        paths = _write(sweep.name, cells, verdict(rows, objective), rows, objective)
-        _log(sweep, points, rows, objective, paths)
-    Tracker().finish(sweep.parent, "FINISHED" if good else "FAILED")
-    for answer in failed:
-        print(f"failed: {' '.join(answer['overrides'])}; see {os.path.relpath(answer['log'])}")
-    return good
-
-
-def rows_of(points: Sequence[dict[str, Any]]) -> list[Row]:
-    """Groups the points by what differs among them, the seed aside."""
-    keys = [
-        key
-        for key in points[0]["params"]
-        if key != "seed" and key not in DERIVED and len({json.dumps(point["params"][key]) for point in points}) > 1
-    ]
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for point in points:
-        groups.setdefault(json.dumps([point["params"][key] for key in keys]), []).append(point)
-    return [
-        Row(
-            {key: group[0]["params"][key] for key in keys},
-            {metric: [point["metrics"][metric] for point in group] for metric in group[0]["metrics"]},
-            [point["run_hash"][:12] for point in group],
-        )
-        for group in groups.values()
-    ]
-
-
-def sort_rows(rows: list[Row], objective: str) -> list[Row]:
-    """The best first: the lowest loss, the highest of anything else."""
-    return sorted(rows, key=lambda row: merit(objective, row.mean(objective)), reverse=True)
-
-
-def table_of(rows: list[Row], metrics: Sequence[str]) -> list[list[str]]:
-    """The table's cells, its head first."""
-    cells = [[*rows[0].values, *metrics, "seeds", "run"]]
-    for row in rows:
-        scores = []
-        for metric in metrics:
-            spread = "" if math.isnan(row.spread(metric)) else f" ± {row.spread(metric):.4f}"
-            scores.append(f"{row.mean(metric):.4f}{spread}")
-        cells.append([*map(str, row.values.values()), *scores, str(len(row.hashes)), " ".join(row.hashes)])
-    return cells
-
-
-def verdict(rows: list[Row], objective: str) -> str:
-    """Whether the best row is better than the next one: their means two standard errors of the difference apart."""
-    if len(rows) < 2:
-        return "one row: nothing to compare"
-    best, second = rows[0], rows[1]
-    difference = abs(best.mean(objective) - second.mean(objective))
-    if min(len(best.hashes), len(second.hashes)) < 2:
-        return (
-            f"the best two differ by {difference:.4f} {objective}; with one seed each nobody knows whether that means "
-            "anything: add seed=1,2,3"
-        )
-    error = math.sqrt(sum(row.spread(objective) ** 2 / len(row.hashes) for row in (best, second)))
-    told = "are told apart" if difference > 2 * error else "are NOT told apart"
-    return f"the best two {told}: they differ by {difference:.4f} {objective}, the standard error is {error:.4f}"
-
-
-def _print(name: str, cells: list[list[str]]) -> None:
-    table = Table(*cells[0], title=name)
-    for line in cells[1:]:
-        table.add_row(*line)
-    # Where it is no terminal, nothing need be cut.
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
-
-
-def _write(name: str, cells: list[list[str]], told: str, rows: list[Row], objective: str) -> list[Path]:
-    """The table as CSV and Markdown, and the figures; their paths."""
-    REPORTS.mkdir(parents=True, exist_ok=True)
-    paths = [REPORTS / f"{name}.{suffix}" for suffix in ("csv", "md", "png")]
-    with paths[0].open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(cells)
-    lines = ["| " + " | ".join(line) + " |" for line in (cells[0], ["---"] * len(cells[0]), *cells[1:])]
-    paths[1].write_text(f"# {name}\n\n" + "\n".join(lines) + f"\n\n{told}\n", encoding="utf-8")
-    if rows[0].values:
-        draw(rows, objective, paths[2])
-    print(f"written: {', '.join(str(path) for path in paths if path.exists())}")
-    return [path for path in paths if path.exists()]
-
-
-def _log(sweep: Sweep, points: list[dict[str, Any]], rows: list[Row], objective: str, paths: list[Path]) -> None:
-    """Puts the points under the sweep's run, with the table and the best score.
+        Whether every job has scores.
 
     Raises:
-        UserError: the store does not take it.
+        UserError: MLflow rejects the record.
     """
-    tracker = Tracker()
+    answers = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(sweep.folder.glob("[0-9]*.json"))]
+    jobs = [answer for answer in answers if "metrics" in answer]
+    failed = [answer for answer in answers if "metrics" not in answer]
+    successful = all_ended and not failed
+    if jobs:
+        objective = jobs[0]["params"]["score.objective"]
+        rows = sort_rows(group_jobs(jobs), objective)
+        paths = _report(sweep.name, rows, objective)
+        _log(sweep, jobs, {f"best_{objective}": rows[0].mean(objective)}, paths)
+    MlflowStore().finish(sweep.parent_run_id, "FINISHED" if successful else "FAILED")
+    for answer in failed:
+        print(f"failed: {' '.join(answer['overrides'])}; see {os.path.relpath(answer['log'])}")
+    return successful
+
+
+def _report(name: str, rows: list[SettingRow], objective: str) -> list[Path]:
+    """Print the table and the verdict, and write them and the figures. Return the paths of the files."""
+    head, *body = cells = format_table(rows, tuple(dict.fromkeys((objective, *TABLE_METRICS))))
+    table = Table(*head, title=name)
+    for line in body:
+        table.add_row(*line)
+    print_table(table, TABLE_WIDTH)
+    conclusion = verdict(rows, objective)
+    print(conclusion)
+    folder = Workspace().reports / "sweeps"
+    folder.mkdir(parents=True, exist_ok=True)
+    csv_path, markdown_path, figure_path = paths = [folder / f"{name}.{suffix}" for suffix in ("csv", "md", "png")]
+    with csv_path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(cells)
+    markdown_path.write_text(f"# {name}\n\n{markdown_table(cells)}\n{conclusion}\n", encoding="utf-8")
+    if rows[0].values:
+        draw_sweep(rows, objective, figure_path)
+    paths = [path for path in paths if path.exists()]
+    print(f"written: {', '.join(map(str, paths))}")
+    return paths
+
+
+def _log(sweep: Sweep, jobs: list[dict[str, Any]], metrics: dict[str, float], paths: list[Path]) -> None:
+    """Nest the runs of the jobs under the sweep's run, and log the metrics and files there.
+
+    Raises:
+        UserError: MLflow rejects the record.
+    """
+    store = MlflowStore()
     try:
-        for point in points:
-            for run in tracker.find({RUN_HASH: point["run_hash"]}):
-                tracker.tags(run.info.run_id, {PARENT: sweep.parent})
-        tracker.metrics(sweep.parent, [{"epoch": 0, f"best_{objective}": rows[0].mean(objective)}], "epoch")
-        tracker.artifacts(sweep.parent, paths)
-    except refusals() as error:
-        told = f"MLflow does not take the sweep's table ({first_line(error)})"
-        raise UserError(f"{told}: the same command delivers it") from None
+        for job in jobs:
+            for run in store.search({RUN_HASH_TAG: job["run_hash"]}):
+                store.set_tags(run.info.run_id, {PARENT_RUN_TAG: sweep.parent_run_id})
+        store.log_metrics(sweep.parent_run_id, [{"epoch": 0, **metrics}], "epoch")
+        store.log_artifacts(sweep.parent_run_id, paths)
+    except store_errors() as error:
+        reason = f"MLflow does not accept the sweep's table ({first_line(error)})"
+        raise UserError(f"{reason}: run the same command again to log it") from None

@@ -1,1 +1,1 @@
-"""Captions as words, words as ids, and back."""
+"""Captions as tokens, and tokens as ids."""

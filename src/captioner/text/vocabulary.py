@@ -1,4 +1,4 @@
-"""Words to ids and back. The vocabulary is a plain text file: one entry a line, the line number is the id."""
+"""The vocabulary: a plain text file with one token per line; the line number, from 0, is the id."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from captioner.config import END, PAD, SPECIAL_TOKENS, START, UNKNOWN, UserError
-from captioner.disk import reading
+from captioner.common.errors import UserError
+from captioner.common.reading import reading_stage_output
+
+SPECIAL_TOKENS = ("<pad>", "<unk>", "<start>", "<end>")
+PAD, UNKNOWN, START, END = range(len(SPECIAL_TOKENS))
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """All entries in the order of their ids; the first four are ``SPECIAL_TOKENS``.
+    """All tokens in the order of their ids; the first four are ``SPECIAL_TOKENS``.
 
     Raises:
-        UserError: an entry stands twice, or the special ones do not come first.
+        UserError: a token occurs twice, or the special tokens are not the first.
     """
 
     tokens: tuple[str, ...]
@@ -29,21 +32,25 @@ class Vocabulary:
                 f"the vocabulary must begin with {', '.join(SPECIAL_TOKENS)}: run `dvc repro tokenize-adapt`"
             )
         if len(set(self.tokens)) != len(self.tokens):
-            raise UserError("the vocabulary holds an entry twice: run `dvc repro tokenize-adapt`")
+            raise UserError("the vocabulary contains a token twice: run `dvc repro tokenize-adapt`")
 
     @classmethod
-    def of_words(cls, words: Iterable[str]) -> Vocabulary:
-        """The vocabulary of these words, in this order, behind the special tokens."""
+    def from_words(cls, words: Iterable[str]) -> Vocabulary:
+        """Return the vocabulary of the special tokens followed by ``words`` in this order."""
         return cls((*SPECIAL_TOKENS, *words))
 
     @classmethod
     def read(cls, path: Path) -> Vocabulary:
-        """Reads what `write` wrote."""
-        with reading(path):
+        """Return the vocabulary that `write` wrote.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        with reading_stage_output(path):
             return cls(tuple(path.read_text(encoding="utf-8").split("\n")[:-1]))
 
     def write(self, path: Path) -> None:
-        """One entry a line."""
+        """Write one token per line."""
         path.write_text("".join(f"{token}\n" for token in self.tokens), encoding="utf-8")
 
     def __len__(self) -> int:
@@ -54,15 +61,15 @@ class Vocabulary:
         return {token: i for i, token in enumerate(self.tokens) if i >= len(SPECIAL_TOKENS)}
 
     def encode(self, words: Sequence[str], max_length: int) -> list[int]:
-        """Ids of at most ``max_length`` words; ``<end>`` follows only where the caption was not cut.
+        """Return the ids of the first ``max_length`` words, with ``<end>`` only if no word was cut off.
 
-        A model that saw ``<end>`` behind a cut caption would learn to stop in the middle.
+        ``<end>`` after a truncated caption would teach the model to stop in the middle of a sentence.
         """
         ids = [self._ids.get(word, UNKNOWN) for word in words[:max_length]]
         return ids if len(words) > max_length else [*ids, END]
 
     def decode(self, ids: Iterable[int] | np.ndarray) -> list[str]:
-        """Words up to the first ``<end>``; padding and ``<start>`` are left out."""
+        """Return the words before the first ``<end>``, without padding and ``<start>``."""
         words: list[str] = []
         for i in map(int, ids):
             if i == END:

@@ -1,0 +1,185 @@
+"""The commands ``captioner caption``, ``score``, ``compare`` and ``leaderboard``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from captioner.common.console import print_table
+from captioner.common.errors import UserError
+from captioner.common.paths import Workspace
+from captioner.config.params import DERIVED_KEYS, NEUTRAL_KEYS, read_params
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+    from captioner.score.leaderboard import LeaderboardRow
+    from captioner.score.metrics import Scores
+    from captioner.tracking.mlflow_store import MlflowStore
+
+DECIMALS = 6  # as in reports/metrics.json
+TABLE_WIDTH = 140  # characters, where standard output is not a terminal
+
+
+def caption_files(files: list[Path], count: int, figure: bool) -> None:
+    """Print ``count`` captions of each image, with the workspace's model; more than one are sampled, seeded.
+
+    Args:
+        files: images in any format that Pillow reads.
+        count: captions per image.
+        figure: whether to write ``NAME.attention.png`` into the current folder: the attention of each word of the
+            first caption.
+
+    Raises:
+        UserError: a file is not an image, or the workspace has no trained model.
+    """
+    from captioner.data.images import read_image
+    from captioner.decode.predictor import Predictor
+
+    params, workspace = read_params(), Workspace()
+    if not (workspace.model / "config.json").exists():
+        raise UserError(
+            f"there is no trained model in {workspace.model.absolute()}: run `dvc repro` in the repository first"
+        )
+    images = [read_image(file) for file in files]
+    decode = params.decode if count == 1 else params.decode.model_copy(update={"strategy": "top_k"})
+    predictor = Predictor(workspace.model, workspace.vocabulary, params.data.extractor, decode, params.text.max_length)
+    from captioner.data.extractors import decode_image  # importable only once the backend is set
+
+    for file, image in zip(files, images, strict=True):
+        decode_image(image, str(file))
+    seeds = [(params.seed, number) for number in range(count)]
+    captions_per_image = predictor.predict(images, seeds, min(decode.batch_size, count * len(images)))
+    for file, image, captions in zip(files, images, captions_per_image, strict=True):
+        if len(files) > 1 or count > 1:
+            print(f"{file}:")
+        for caption in captions:
+            print(caption.text)
+        if figure:
+            from captioner.score.report.figures import draw_attention_maps
+
+            words, path = captions[0].words, Path(f"{file.stem}.attention.png")
+            attention_TxP = captions[0].attention_TxP[: len(words)]
+            draw_attention_maps(predictor.extractor.resized_image(image), words, attention_TxP, path)
+            print(f"attention: {path}")
+
+
+def score_files(hypotheses: Path, references: Path, split: str | None, as_json: bool) -> None:
+    """Print the scores of a file of captions; METEOR too if Java is installed.
+
+    Args:
+        hypotheses: COCO's results format.
+        references: COCO's annotations, or a Karpathy-style JSON.
+        split: of the Karpathy-style JSON.
+        as_json: print JSON instead of a table.
+
+    Raises:
+        UserError: a file is not in its format, or an image with a caption has no references.
+    """
+    from captioner.score.bootstrap import RESAMPLES, bootstrap_intervals
+    from captioner.score.coco_format import read_references, read_results
+    from captioner.score.meteor import meteor
+    from captioner.score.metrics import score_captions
+
+    captions = read_results(hypotheses)
+    all_references = read_references(references, split)
+    scored = {image_id: texts for image_id, texts in all_references.items() if image_id in captions}
+    left_out = len(all_references) - len(scored)
+    if left_out:
+        print(f"{left_out} images of {references} have no caption and are left out", file=sys.stderr)
+    scores = score_captions(captions, scored)
+    intervals = bootstrap_intervals(scores)
+    metrics = dict(scores.metrics)
+    if shutil.which("java"):
+        metrics["meteor"] = meteor(captions, scored)
+    metrics = {name: round(value, DECIMALS) for name, value in sorted(metrics.items())}
+    if as_json:
+        rounded = {name: [round(end, DECIMALS) for end in intervals[name]] for name in sorted(intervals)}
+        print(json.dumps(metrics | {"intervals": rounded}, indent=2))
+        return
+    table = Table("metric", "score", "95 % interval", title=f"{len(captions)} captions")
+    for name, value in metrics.items():
+        interval = "{:.4f} to {:.4f}".format(*intervals[name]) if name in intervals else ""
+        table.add_row(name, f"{value:.4f}", interval)
+    print_table(table, TABLE_WIDTH)
+    print(f"intervals: bootstrap over images, {RESAMPLES} resamples; metrics as fractions, cider at most 10")
+
+
+def compare_runs(first: str, second: str) -> None:
+    """Print the difference of each metric between two runs, with its 95 % interval.
+
+    Args:
+        first: a run as `find_run` takes it.
+        second: likewise.
+
+    Raises:
+        UserError: a run does not exist, or the two were scored on different images.
+    """
+    from captioner.score.bootstrap import RESAMPLES
+    from captioner.score.compare import comparison_table
+    from captioner.tracking.mlflow_store import MlflowStore, store_errors_in_one_line
+    from captioner.tracking.runs import find_run
+
+    with store_errors_in_one_line():
+        store = MlflowStore()
+        runs = [find_run(store, name) for name in (first, second)]
+        first_scores, second_scores = (_read_scores(store, run) for run in runs)
+    names = [str(run.info.run_name) for run in runs]
+    print_table(comparison_table(names, first_scores, second_scores), TABLE_WIDTH)
+    print(
+        f"paired bootstrap over {len(first_scores.image_ids)} images, {RESAMPLES} resamples: it compares two sets of "
+        "captions, not two recipes; train each recipe with several seeds to compare those"
+    )
+
+
+def print_leaderboard() -> None:
+    """Print a Markdown table of all runs with scores, and write it to ``reports/leaderboard.md``.
+
+    Raises:
+        UserError: no run has scores.
+    """
+    from captioner.score.leaderboard import leaderboard_markdown
+    from captioner.tracking.mlflow_store import MlflowStore, store_errors_in_one_line
+    from captioner.tracking.runs import scored_runs
+
+    with store_errors_in_one_line():
+        store = MlflowStore()
+        runs = scored_runs(store, "bleu_4")
+    if not runs:
+        raise UserError(f"{store.client.tracking_uri} holds no run with scores: `dvc repro` makes one")
+    text = leaderboard_markdown([_leaderboard_row(run) for run in runs], {*DERIVED_KEYS, *NEUTRAL_KEYS})
+    path = Workspace().leaderboard
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    print(text, f"\nwritten: {path}", sep="")
+
+
+def _read_scores(store: MlflowStore, run: Run) -> Scores:
+    from captioner.score.per_image import parse_per_image
+
+    name = Workspace().per_image.name
+    content = store.read_artifact(run.info.run_id, name)
+    if content is None:
+        raise UserError(f"run {run.info.run_name} has no {name}: it was not evaluated to its end; `dvc repro` logs it")
+    return parse_per_image(content.decode())
+
+
+def _leaderboard_row(run: Run) -> LeaderboardRow:
+    from captioner.score.leaderboard import LeaderboardRow
+    from captioner.tracking.tags import COMMIT_TAG, DEVICE_TAG, PARENT_HASH_TAG, RUN_HASH_TAG, TRAIN_SECONDS_TAG
+
+    tags, params = run.data.tags, run.data.params
+    return LeaderboardRow(
+        run=(tags.get(RUN_HASH_TAG) or tags[PARENT_HASH_TAG])[:12],
+        commit=tags.get(COMMIT_TAG, "")[:7],
+        dataset=" ".join(params.get(key, "") for key in ("data.name", "decode.split")),
+        params={key: value for key, value in params.items() if key not in ("data.name", "decode.split")},
+        metrics=run.data.metrics,
+        train_time=f"{tags[TRAIN_SECONDS_TAG]} s" if TRAIN_SECONDS_TAG in tags else "",
+        device=tags.get(DEVICE_TAG, ""),
+    )

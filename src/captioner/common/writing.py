@@ -1,0 +1,64 @@
+"""Writing of files that survive a crash, a full disk, or a second process."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
+
+_FLOAT32_BYTES = 4
+_HDF5_OVERHEAD = 4096  # upper bound of the bytes that HDF5 needs per variable beside its values
+# The file system does not support the allocation of space.
+_NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF, errno.ENOSYS)
+
+
+def make_empty_folder(path: Path) -> None:
+    """Make an empty folder; an existing one is deleted first."""
+    if path.exists():
+        shutil.rmtree(path)
+    path.mkdir(parents=True)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write a text file so that other processes, and a crash, see the old content or the new one, never a part."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def reserve_space(path: Path, size: int) -> None:
+    """Create or extend a file to ``size`` bytes of allocated disk space, where the file system supports it.
+
+    Without this, a full disk under a memory map would kill the process.
+
+    Raises:
+        OSError: the disk has less free space; the file is removed.
+    """
+    path.touch()
+    with path.open("r+b") as file:
+        try:
+            if hasattr(os, "posix_fallocate"):  # not on macOS
+                os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            if error.errno in _NOT_SUPPORTED:
+                return
+            path.unlink()
+            raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def save_weights(network: keras.Model, path: Path) -> None:
+    """Write a network's weights as ``.weights.h5``. Space is reserved first, because HDF5 crashes on a full disk.
+
+    Raises:
+        OSError: the disk is full; no file is left.
+    """
+    variables = network.variables
+    size = sum(_FLOAT32_BYTES * math.prod(variable.shape) + _HDF5_OVERHEAD for variable in variables) + _HDF5_OVERHEAD
+    reserve_space(path, size)
+    network.save_weights(path)

@@ -1,0 +1,63 @@
+"""The reference captions that ``prepare`` writes: one parquet table per split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from captioner.common.errors import UserError
+from captioner.common.reading import reading_stage_output
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class CaptionsTable:
+    """The reference captions of a split: three lists with one entry per image, in the order of the features."""
+
+    image_ids: list[int]
+    file_names: list[str]
+    captions: list[list[str]]
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+
+def write_captions_table(folder: Path, split: str, table: CaptionsTable) -> None:
+    """Write ``folder/{split}.parquet``. Equal tables give equal bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = [
+        pa.array(table.image_ids, pa.int64()),
+        pa.array(table.file_names, pa.string()),
+        pa.array(table.captions, pa.list_(pa.string())),
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_arrays(columns, schema=_schema()), folder / f"{split}.parquet")
+
+
+def read_captions_table(folder: Path, split: str) -> CaptionsTable:
+    """Return the table in ``folder/{split}.parquet``.
+
+    Raises:
+        UserError: the table is missing or damaged.
+    """
+    import pyarrow.parquet as pq
+
+    path = folder / f"{split}.parquet"
+    if not path.is_file():
+        raise UserError(f"{path} is missing: the dataset has no {split} split, or `dvc repro prepare` has not run")
+    with reading_stage_output(path):
+        columns = pq.read_table(path, schema=_schema()).to_pydict()
+    return CaptionsTable(columns["image_id"], columns["file_name"], columns["captions"])
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([("image_id", pa.int64()), ("file_name", pa.string()), ("captions", pa.list_(pa.string()))])

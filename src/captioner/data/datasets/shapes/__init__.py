@@ -1,0 +1,1 @@
+"""The built-in dataset: drawn scenes of coloured shapes with template captions."""

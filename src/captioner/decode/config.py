@@ -1,0 +1,22 @@
+"""The schema of the section ``decode`` of ``params.yaml``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from captioner.common.section import PositiveInt, Section, Split
+
+
+class DecodeConfig(Section):
+    """The split to caption, and the search."""
+
+    split: Split
+    strategy: Literal["greedy", "top_k", "beam"]
+    beam_size: PositiveInt
+    length_penalty: Annotated[float, Field(ge=0)]
+    top_k: PositiveInt
+    temperature: Annotated[float, Field(gt=0)]
+    min_length: Annotated[int, Field(ge=0)]
+    batch_size: PositiveInt

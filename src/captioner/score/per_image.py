@@ -1,0 +1,62 @@
+"""``reports/per_image.csv``: each caption's contribution to the scores."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+
+import numpy as np
+
+from captioner.common.errors import UserError
+from captioner.score.metrics import Scores
+
+_ORDERS = range(1, 5)  # of n-grams
+COLUMNS = [
+    *("image_id", "cider", "rouge_l", "words", "reference_words"),
+    *(f"ngram_matches_{n}" for n in _ORDERS),
+    *(f"ngram_totals_{n}" for n in _ORDERS),
+    "caption",
+]
+
+
+def format_per_image(scores: Scores, captions: Mapping[int, str]) -> str:
+    """Return a CSV with a row per image, in the order of the ids. `parse_per_image` returns the same scores."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row, image_id in enumerate(scores.image_ids):
+        values = [repr(float(scores.cider_N[row])), repr(float(scores.rouge_l_N[row]))]
+        counts = [
+            scores.lengths_N[row],
+            scores.reference_lengths_N[row],
+            *scores.ngram_matches_Nx4[row],
+            *scores.ngram_totals_Nx4[row],
+        ]
+        writer.writerow([image_id, *values, *map(int, counts), captions[image_id]])
+    return text.getvalue()
+
+
+def parse_per_image(text: str) -> Scores:
+    """Return the scores from the text that `format_per_image` made.
+
+    Raises:
+        UserError: the text is another table.
+    """
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    try:
+        values = {name: np.asarray([float(row[name]) for row in rows]) for name in COLUMNS[:-1]}
+    except (KeyError, TypeError, ValueError):
+        values = {}
+    if not rows or not values:
+        raise UserError("this is not the table of scores per image that `evaluate` writes: `dvc repro` makes it")
+    counts = {name: values[name].astype(np.int64) for name in COLUMNS[3:-1]}
+    return Scores.from_counts(
+        [int(image_id) for image_id in values["image_id"]],
+        np.stack([counts[f"ngram_matches_{n}"] for n in _ORDERS], axis=1),
+        np.stack([counts[f"ngram_totals_{n}"] for n in _ORDERS], axis=1),
+        counts["words"],
+        counts["reference_words"],
+        values["rouge_l"],
+        values["cider"],
+    )

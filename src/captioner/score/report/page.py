@@ -1,0 +1,197 @@
+"""``index.html``: scores, model, loss curves and captioned images in one file without links to other files."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from captioner.score.report.figures import join_punctuation
+
+
+@dataclass(frozen=True)
+class GalleryImage:
+    """An image on the page.
+
+    Attributes:
+        image_id: the id of the image.
+        image_SxSx3: the image at the size of the CNN's input.
+        caption: the generated caption.
+        references: the reference captions.
+        cider: CIDEr of the generated caption.
+        words: the T words of the generated caption.
+        weights_TxP: the attention weights of each word over P = side * side positions.
+    """
+
+    image_id: int
+    image_SxSx3: NDArray[np.uint8]
+    caption: str
+    references: Sequence[str]
+    cider: float
+    words: Sequence[str]
+    weights_TxP: NDArray[np.float32]
+
+
+# metric: its name and its meaning on the page
+_METRICS = {
+    "bleu_1": ("BLEU-1", "unigram precision against the references, with brevity penalty"),
+    "bleu_2": ("BLEU-2", "n-gram precision up to 2-grams"),
+    "bleu_3": ("BLEU-3", "n-gram precision up to 3-grams"),
+    "bleu_4": ("BLEU-4", "n-gram precision up to 4-grams; the figure usually reported"),
+    "rouge_l": ("ROUGE-L", "F-measure of the longest common subsequence with the references"),
+    "cider": ("CIDEr", "TF-IDF weighted n-gram similarity to the references; at most 10"),
+    "distinct": ("Distinct", "number of different captions as a fraction of all captions"),
+    "novel": ("Novel", "fraction of captions that are not among the training captions"),
+    "unfinished": ("Unfinished", "fraction of captions that stop in the middle, such as “a man with a”"),
+    "repeating": ("Repeating", "fraction of captions with an n-gram of one to four words twice in a row"),
+    "vocabulary_used": ("Vocabulary used", "fraction of the vocabulary’s words that occur in the captions"),
+    "mean_length": ("Mean length", "words per caption"),
+    "val_loss": ("Loss per token", "validation loss of the best epoch in nats per token"),
+    "val_loss_word": ("Loss per word", "validation loss of the best epoch in nats per word"),
+}
+
+_STYLE, _SCRIPT = ((Path(__file__).parent / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+
+
+def render_page(
+    metrics: dict[str, float],
+    split: str,
+    caption_count: int,
+    figures: Path,
+    model: str,
+    gallery: Sequence[GalleryImage],
+) -> str:
+    """Return the page as HTML with all images embedded.
+
+    Args:
+        metrics: those of ``metrics.json`` and ``intervals.json``.
+        split: the split that was captioned.
+        caption_count: the number of captions that were scored.
+        figures: the folder with model.png and loss.png.
+        model: the description of model.png in words.
+        gallery: the images on the page, in order.
+    """
+    diagram = f'<img src="{_encode_png_uri(figures / "model.png")}" alt="{escape(model)}">'
+    loss = "Training and validation loss by epoch, with the best epoch marked"
+    curves = f'<img src="{_encode_png_uri(figures / "loss.png")}" alt="{loss}">'
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>captioner: scores and captions</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<header>
+<h1>Scores and captions</h1>
+<p>{caption_count:,} captions of the {escape(split)} split, scored against all reference captions of their images.</p>
+</header>
+<main>
+<section>
+<h2>Scores</h2>
+{_render_score_table(metrics)}
+</section>
+<section>
+<h2>Model</h2>
+<p>Under the name of a layer: its kind and the width of its output. Blue layers process the image, red layers the
+words. Grey ones are not trained.</p>
+<div class="plot">{diagram}</div>
+</section>
+<section>
+<h2>Training</h2>
+<div class="plot">{curves}</div>
+</section>
+<section>
+<h2>Captions</h2>
+<p>The generated captions of {len(gallery)} images. Point at a word, tap it, or move to it with the keyboard to see its
+attention: the image darkens where the weights are low.</p>
+<p><label>Order <select id="order"><option value="spread">evenly spaced over the split</option>
+<option value="best">highest CIDEr first</option><option value="worst">lowest CIDEr first</option>
+<option value="random">random</option></select></label></p>
+<div id="gallery">
+{"".join(map(_render_image, gallery))}
+</div>
+</section>
+</main>
+<script>{_SCRIPT}</script>
+</body>
+</html>
+"""
+
+
+def _render_score_table(metrics: dict[str, float]) -> str:
+    rows = "\n".join(
+        f'<tr><th scope="row">{name}</th><td class="value">{metrics[key]:.4f}</td>'
+        f'<td class="value">{_format_interval(metrics, key)}</td><td class="about">{meaning}</td></tr>'
+        for key, (name, meaning) in _METRICS.items()
+    )
+    return f"""<table>
+<caption>BLEU and ROUGE-L are fractions; 1 is the maximum. For the losses, lower is better.</caption>
+<thead><tr><th scope="col">Metric</th><th scope="col">Value</th><th scope="col">95 % interval</th>
+<th scope="col">Meaning</th></tr></thead>
+<tbody>
+{rows}
+</tbody>
+</table>"""
+
+
+def _format_interval(metrics: dict[str, float], key: str) -> str:
+    return f"{metrics[key + '_low']:.4f} to {metrics[key + '_high']:.4f}" if key + "_low" in metrics else ""
+
+
+def _render_image(image: GalleryImage) -> str:
+    caption = escape(join_punctuation(image.caption) or "(no words)")
+    references = "".join(f"<li>{escape(join_punctuation(reference))}</li>" for reference in image.references)
+    side = math.isqrt(image.weights_TxP.shape[1])
+    words = "".join(
+        f'<button type="button" aria-pressed="false" aria-label="{word}: {_describe_peak(weights_P)}">{word}</button>'
+        for word, weights_P in zip(map(escape, image.words), image.weights_TxP, strict=True)
+    )
+    data = f'data-score="{image.cider:.6f}" data-attention="{_encode_weights(image.weights_TxP)}"'
+    return f"""<article id="image-{image.image_id}" {data}>
+<div class="view">
+<img src="{_encode_jpeg_uri(image.image_SxSx3)}" alt="Image {image.image_id}: {caption}">
+<canvas width="{side}" height="{side}" aria-hidden="true"></canvas>
+</div>
+<div>
+<h3>{caption}</h3>
+<div class="words" role="group" aria-label="Attention of each word">{words}</div>
+<p class="score">CIDEr {image.cider:.2f}; reference captions:</p>
+<ul>{references}</ul>
+</div>
+</article>
+"""
+
+
+def _describe_peak(weights_P: NDArray[Any]) -> str:
+    """Return the part of the image with the largest weight, in words."""
+    side = math.isqrt(len(weights_P))
+    row, column = divmod(int(weights_P.argmax()), side)
+    return f"{('upper', 'middle', 'lower')[3 * row // side]} {('left', 'centre', 'right')[3 * column // side]}"
+
+
+def _encode_weights(weights_TxP: NDArray[Any]) -> str:
+    """Return the weights in base64, one byte each; 255 is the largest weight of a word."""
+    share_TxP = weights_TxP / np.maximum(weights_TxP.max(axis=1, keepdims=True), 1e-9)
+    return base64.b64encode((255 * share_TxP).round().astype(np.uint8).tobytes()).decode()
+
+
+def _encode_png_uri(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _encode_jpeg_uri(image_SxSx3: NDArray[Any]) -> str:
+    """Return the image as a data URI in JPEG: with PNG the page would be several times larger."""
+    encoded = io.BytesIO()
+    Image.fromarray(image_SxSx3).save(encoded, "JPEG", quality=88)
+    return "data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode()

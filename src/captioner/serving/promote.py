@@ -1,0 +1,136 @@
+"""`captioner promote`: make a run's model the champion of MLflow's model registry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import yaml
+
+from captioner.common.errors import UserError
+from captioner.common.paths import Workspace
+from captioner.config.params import Params, check_params, flatten, read_params
+from captioner.score.metrics import signed_score
+from captioner.tracking.mlflow_store import MlflowStore, store_errors_in_one_line
+from captioner.tracking.run_hash import WEIGHTS_STAGES, code_hashes, extractor_weights_hash
+from captioner.tracking.runs import find_run, read_json_artifact, scored_runs
+from captioner.tracking.tags import COMMIT_TAG, PARENT_RUN_TAG, RUN_HASH_TAG
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+MODEL = "captioner"
+ALIAS = "champion"
+# Scores can be compared only between runs that agree in these parameters.
+EVALUATION_SET_KEYS = ("data.name", "data.path", "data.seed", "data.limit", "decode.split")
+
+
+@store_errors_in_one_line()
+def promote(name: str | None, force: bool) -> None:
+    """Register a run's model and give it the alias ``champion``.
+
+    Args:
+        name: as for `find_run`; None for the best run on the workspace's dataset and split.
+        force: also promote a run that is worse than the champion, was scored on other images, or has other code.
+
+    Raises:
+        UserError: the run does not exist, fails a check, or cannot be packed.
+    """
+    store, params = MlflowStore(), read_params()
+    objective = params.score.objective
+    run = find_run(store, name) if name else _find_best_run(store, params)
+    if objective not in run.data.metrics:
+        raise UserError(f"run {run.info.run_name} has no {objective}: its evaluation was not logged completely")
+    champion = _find_champion(store)
+    if champion and champion.info.run_id == run.info.run_id:
+        print(f"{_describe(run, objective)} is the champion already")
+        return
+    if not force:
+        if champion:
+            _check_better(run, champion, objective)
+        _check_code_unchanged(store, run)
+    version = _find_or_pack_version(store, run)
+    store.client.set_registered_model_alias(MODEL, ALIAS, version)
+    previous = f", previously {_describe(champion, objective)}" if champion else ""
+    print(f"models:/{MODEL}@{ALIAS} is now version {version}: {_describe(run, objective)}{previous}")
+
+
+def _describe(run: Run, objective: str) -> str:
+    return f"{run.info.run_name} ({objective} {run.data.metrics[objective]:.4f})"
+
+
+def _find_best_run(store: MlflowStore, params: Params) -> Run:
+    """Return the best of the runs that were scored on the workspace's dataset and split."""
+    objective = params.score.objective
+    evaluation_set = {key: str(value) for key, value in flatten(params.model_dump()) if key in EVALUATION_SET_KEYS}
+    runs = [run for run in scored_runs(store, objective) if _evaluation_set(run) == evaluation_set]
+    if not runs:
+        raise UserError(f"{store.client.tracking_uri} holds no run with {objective} on these images: `dvc repro`")
+    return max(runs, key=lambda run: signed_score(objective, run.data.metrics[objective]))
+
+
+def _find_champion(store: MlflowStore) -> Run | None:
+    """Return the champion's run, or None if there is no champion."""
+    if not store.client.search_registered_models(f"name = '{MODEL}'"):
+        return None
+    aliases = store.client.get_registered_model(MODEL).aliases
+    if ALIAS not in aliases:
+        return None
+    return store.client.get_run(str(store.client.get_model_version(MODEL, aliases[ALIAS]).run_id))
+
+
+def _check_better(run: Run, champion: Run, objective: str) -> None:
+    """Check that a run is not worse than the champion.
+
+    Raises:
+        UserError: the run is worse, or the two were scored on different images.
+    """
+    if _evaluation_set(champion) != _evaluation_set(run):
+        raise UserError(
+            f"{run.info.run_name} and the champion {champion.info.run_name} were scored on different images, so their "
+            "scores cannot be compared: --force promotes it"
+        )
+    score, best = (signed_score(objective, scored.data.metrics[objective]) for scored in (run, champion))
+    if score < best:
+        raise UserError(
+            f"{_describe(run, objective)} is worse than the champion {_describe(champion, objective)}: "
+            "--force promotes it"
+        )
+
+
+def _check_code_unchanged(store: MlflowStore, run: Run) -> None:
+    """Check that the code and the CNN in the workspace, which would be packed, are those of the run.
+
+    Raises:
+        UserError: they have changed.
+    """
+    identity = read_json_artifact(store, run.info.run_id, "identity.json")
+    weights_key = "the CNN's weights"
+    recorded: dict[str, str | None] = identity["code"] | {weights_key: identity["extractor_weights"]}
+    present: dict[str, str | None] = dict(code_hashes(Workspace(), WEIGHTS_STAGES))
+    present[weights_key] = extractor_weights_hash(_read_run_params(store, run), Workspace())
+    changed = sorted(name for name in recorded.keys() | present if recorded.get(name) != present.get(name))
+    if changed:
+        raise UserError(
+            f"files that would be packed have changed since {run.info.run_name} ({', '.join(changed[:3])}): "
+            f"`git checkout {run.data.tags[COMMIT_TAG][:12]}` first, or --force"
+        )
+
+
+def _read_run_params(store: MlflowStore, run: Run) -> Params:
+    return check_params(yaml.safe_load(store.read_artifact(run.info.run_id, Workspace().params.name) or b""))
+
+
+def _evaluation_set(run: Run) -> dict[str, str]:
+    return {key: run.data.params.get(key, "") for key in EVALUATION_SET_KEYS}
+
+
+def _find_or_pack_version(store: MlflowStore, run: Run) -> str:
+    """Return the run's version in the registry; pack the run if it has none."""
+    versions = store.client.search_model_versions(f"name = '{MODEL}' and run_id = '{run.info.run_id}'")
+    if versions:
+        return str(versions[0].version)
+    from captioner.serving.pack import pack  # slow to import
+
+    # A child run, which only repeats the decoding, has its network in its parent.
+    trained_id = run.info.run_id if RUN_HASH_TAG in run.data.tags else run.data.tags[PARENT_RUN_TAG]
+    return pack(store, MODEL, run.info.run_id, trained_id, _read_run_params(store, run))

@@ -1,0 +1,219 @@
+"""`captioner verify` and `captioner reproduce`: repeat a run in a clean copy, and compare the hashes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+from rich.table import Table
+
+from captioner.common.console import print_table
+from captioner.common.errors import UserError
+from captioner.common.paths import STAGES, Workspace, repository_root
+from captioner.config.params import Params, check_params, flatten, read_params
+from captioner.tracking.mlflow_store import MlflowStore, store_errors_in_one_line
+from captioner.tracking.provenance import CodeVersion, describe_environment, output_hashes, read_code_version
+from captioner.tracking.run_hash import (
+    DATA_STAGES,
+    WEIGHTS_STAGES,
+    code_hashes,
+    deciding_params,
+    hash_identity,
+    run_identity,
+    tree_differences,
+)
+from captioner.tracking.runs import find_run, read_json_artifact
+from captioner.tracking.tags import COMMIT_TAG, OUTPUT_HASH_PREFIX, PARENT_HASH_TAG, PATCH_TAG, RUN_HASH_TAG
+from captioner.tracking.workspace_copy import clone_workspace, run_dvc, workspace_environment
+
+TABLE_WIDTH = 80  # characters, if standard output is not a terminal
+
+
+@dataclass(frozen=True)
+class Record:
+    """The hashes of a run.
+
+    Attributes:
+        identity: as `captioner.tracking.run_hash.run_identity` returns it.
+        hashes: of the outputs, by stage and name.
+        environment: of the process that made the outputs.
+    """
+
+    identity: dict[str, Any]
+    hashes: dict[str, str]
+    environment: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a run is rebuilt from.
+
+    Attributes:
+        code: the commit and the patch.
+        params: the text of ``params.yaml``.
+        lock: the content of ``dvc.lock``, by which a DVC remote finds the data; None if no data is to be pulled.
+    """
+
+    code: CodeVersion
+    params: str
+    lock: dict[str, Any] | None
+
+
+@store_errors_in_one_line()
+def verify() -> bool:
+    """Repeat the workspace's run in a clean copy, without any cache, and compare.
+
+    Returns:
+        Whether all hashes are equal.
+
+    Raises:
+        UserError: the workspace has changed since its last run, or the stages fail in the copy.
+    """
+    params, workspace = read_params(), Workspace()
+    stale = json.loads(run_dvc(workspace.root, "status", "--json"))
+    if stale:
+        raise UserError(f"the workspace has changed since its last run ({', '.join(sorted(stale))}): `dvc repro` first")
+    identity = run_identity(params)
+    store = MlflowStore()
+    runs = store.search({RUN_HASH_TAG: hash_identity(identity)})
+    environment = read_json_artifact(store, runs[0].info.run_id, "environment.json") if runs else describe_environment()
+    recorded = Record(identity, output_hashes(), environment)
+    source = Source(read_code_version(), workspace.params.read_text(encoding="utf-8"), None)
+    return compare_records(recorded, _rebuild(source, identity))
+
+
+@store_errors_in_one_line()
+def reproduce(name: str) -> bool:
+    """Rebuild a run from its record alone, with the code of its commit, and compare.
+
+    Args:
+        name: as for `find_run`.
+
+    Returns:
+        Whether all hashes are equal.
+
+    Raises:
+        UserError: the run does not exist, its record contradicts itself, or its commit is missing.
+    """
+    store, workspace = MlflowStore(), Workspace()
+    run = find_run(store, name)
+    run_id, tags = run.info.run_id, run.data.tags
+    if COMMIT_TAG not in tags:
+        raise UserError(f"run {run.info.run_name} was not logged completely: `dvc repro` logs it again")
+    print(f"run {_recorded_run_hash(tags)[:12]} ({run.info.run_name}), commit {tags[COMMIT_TAG][:12]}")
+    identity = read_json_artifact(store, run_id, "identity.json")
+    patch = store.read_artifact(run_id, "patch.diff") or b""
+    params = (store.read_artifact(run_id, workspace.params.name) or b"").decode()
+    lock = yaml.safe_load(store.read_artifact(run_id, workspace.dvc_lock.name) or b"")
+    source = Source(CodeVersion(tags[COMMIT_TAG], patch), params, lock)
+    check_consistency(source, identity, tags, run.data.params)
+    hashes = {
+        key.removeprefix(OUTPUT_HASH_PREFIX): value for key, value in tags.items() if key.startswith(OUTPUT_HASH_PREFIX)
+    }
+    recorded = Record(identity, hashes, read_json_artifact(store, run_id, "environment.json"))
+    return compare_records(recorded, _rebuild(source, identity))
+
+
+def compare_records(recorded: Record, rebuilt: Record) -> bool:
+    """Print a table of all hashes and possible causes of differences, and return whether all hashes are equal."""
+    pairs = {"run hash": (hash_identity(recorded.identity), hash_identity(rebuilt.identity))}
+    for name in sorted(recorded.hashes | rebuilt.hashes, key=lambda name: (STAGES.index(name.partition(".")[0]), name)):
+        pairs[name] = recorded.hashes.get(name, "none"), rebuilt.hashes.get(name, "none")
+    table = Table("output", "recorded", "rebuilt", "")
+    for name, (old, new) in pairs.items():
+        table.add_row(name, old[:12], new[:12], "equal" if old == new else "[red]DIFFERS[/red]")
+    print_table(table, TABLE_WIDTH)
+    unequal = [name for name, (old, new) in pairs.items() if old != new]
+    if not unequal:
+        print(f"all {len(pairs)} hashes are equal")
+        return True
+    print(f"{len(unequal)} of {len(pairs)} hashes differ, first: {unequal[0]}")
+    for line in tree_differences(recorded.identity, rebuilt.identity):
+        print(f"  inputs: {line}")
+    for line in tree_differences(recorded.environment, rebuilt.environment) or ["none"]:
+        print(f"  environments: {line}")
+    return False
+
+
+def _recorded_run_hash(tags: dict[str, str]) -> str:
+    return tags.get(RUN_HASH_TAG, tags.get(PARENT_HASH_TAG, ""))
+
+
+def check_consistency(source: Source, identity: dict[str, Any], tags: dict[str, str], logged: dict[str, str]) -> None:
+    """Check that no part of a record was changed after it was written.
+
+    Raises:
+        UserError: the parts contradict each other.
+    """
+    params = check_params(yaml.safe_load(source.params))
+    problems = tree_differences({"params": identity["params"]}, {"params": deciding_params(params)})
+    mlflow_params = "MLflow's parameters"
+    problems += tree_differences({mlflow_params: logged}, {mlflow_params: _known_params(params, logged)})
+    if hash_identity(identity) != _recorded_run_hash(tags):
+        problems.append("identity.json does not give the run hash")
+    if source.code.patch_hash != tags.get(PATCH_TAG, ""):
+        problems.append("patch.diff is not the one that was recorded")
+    if problems:
+        raise UserError("the record contradicts itself: " + "; ".join(problems))
+
+
+def _known_params(params: Params, logged: dict[str, str]) -> dict[str, str]:
+    """Return the parameters as MLflow logs them, without those that had no key yet when the run was recorded."""
+    written = dict(flatten(params.model_dump(exclude_unset=True)))
+    return {key: str(value) for key, value in flatten(params.model_dump()) if key in written or key in logged}
+
+
+def _rebuild(source: Source, identity: dict[str, Any]) -> Record:
+    """Run the pipeline in a clean copy of the repository."""
+    with _temporary_copy(source.code) as copy:
+        copy.params.write_text(source.params, encoding="utf-8")
+        changes = tree_differences({"code": identity["code"]}, {"code": code_hashes(copy, WEIGHTS_STAGES)})
+        if changes:
+            raise UserError("the code is not that of the run: " + "; ".join(changes))
+        copy.dvc_lock.unlink(missing_ok=True)
+        if source.lock:
+            _pull_data(copy, source.lock)
+        if status := _run_in_copy(copy, "dvc", "repro"):
+            raise UserError(f"`dvc repro` failed in the copy (status {status}): see its output")
+        store = MlflowStore(_store_address(copy))
+        (run,) = store.search({RUN_HASH_TAG: "%"}, like=True)
+        rebuilt = read_json_artifact(store, run.info.run_id, "identity.json")
+        return Record(rebuilt, output_hashes(copy), describe_environment(copy))
+
+
+@contextmanager
+def _temporary_copy(code: CodeVersion) -> Iterator[Workspace]:
+    """Clone the repository with an empty DVC cache: with the user's, DVC would not train but restore the model."""
+    root = repository_root()
+    with TemporaryDirectory(prefix="rebuild-", dir=root / ".dvc" / "tmp") as folder:
+        copy = Path(folder) / "copy"
+        clone_workspace(root, code, copy, cache=copy / ".dvc" / "cache")
+        yield Workspace(copy)
+
+
+def _pull_data(copy: Workspace, lock: dict[str, Any]) -> None:
+    """Pull the outputs of the stages before training if a DVC remote has them."""
+    remotes = [line.split()[:2] for line in run_dvc(repository_root(), "remote", "list").splitlines()]
+    for name, url in remotes:
+        run_dvc(copy.root, "remote", "modify", "--local", name, "url", url)
+    if remotes:
+        stages = {name: stage for name, stage in lock["stages"].items() if name in DATA_STAGES}
+        copy.dvc_lock.write_text(yaml.safe_dump({"schema": lock["schema"], "stages": stages}), encoding="utf-8")
+        _run_in_copy(copy, "dvc", "pull", "--allow-missing", *DATA_STAGES)
+
+
+def _store_address(copy: Workspace) -> str:
+    return f"sqlite:///{copy.root / 'mlflow.db'}"
+
+
+def _run_in_copy(copy: Workspace, *command: str) -> int:
+    """Run a program that logs to the copy's own store, show its output, and return its exit status."""
+    variables = workspace_environment(repository_root()) | {"MLFLOW_TRACKING_URI": _store_address(copy)}
+    return subprocess.run(command, cwd=copy.root, env=variables, check=False).returncode

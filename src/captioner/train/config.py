@@ -1,0 +1,29 @@
+"""The schema of the section ``train`` of ``params.yaml``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from captioner.common.section import PositiveInt, Rate, Section
+
+
+class TrainConfig(Section):
+    """Backend, optimizer, regularisation and stopping."""
+
+    backend: Literal["tensorflow", "jax"]
+    deterministic: bool
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    learning_rate: Annotated[float, Field(gt=0)]
+    schedule: Literal["constant", "cosine"]
+    warmup_epochs: Annotated[float, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    clip_norm: Annotated[float, Field(gt=0)] | None
+    label_smoothing: Rate
+    word_dropout: Rate
+    patience: PositiveInt | None
+    # Keys that were added later have a default, so that the records of earlier runs can still be read.
+    monitor: Literal["val_loss", "loss"] = "val_loss"
+    profile: bool = False

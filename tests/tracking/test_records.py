@@ -1,0 +1,40 @@
+"""The check that a record does not contradict itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from helpers.repository import ROOT
+
+from captioner.common.errors import UserError
+from captioner.config.params import check_params, flatten
+from captioner.tracking.provenance import CodeVersion
+from captioner.tracking.reproduce import Source, check_consistency
+from captioner.tracking.run_hash import deciding_params, hash_identity
+from captioner.tracking.tags import RUN_HASH_TAG
+
+
+@pytest.fixture
+def old_params() -> dict[str, Any]:
+    """Return parameters as they were recorded before some keys existed."""
+    tree: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    del tree["data"]["on_bad_image"], tree["train"]["monitor"], tree["train"]["profile"]
+    return tree
+
+
+@pytest.mark.parametrize(("key", "value"), [(None, None), ("data.on_bad_image", "skip"), ("model.units", "9")])
+def test_record_without_newer_parameters_is_consistent(
+    old_params: dict[str, Any], key: str | None, value: str | None
+) -> None:
+    identity = {"params": deciding_params(check_params(old_params))}
+    assert not {"data.on_bad_image", "train.monitor", "train.profile"} & identity["params"].keys()
+    logged = {name: str(leaf) for name, leaf in flatten(old_params)}
+    source = Source(CodeVersion("", b""), yaml.safe_dump(old_params), None)
+    tags = {RUN_HASH_TAG: hash_identity(identity)}
+    if key is None:
+        check_consistency(source, identity, tags, logged)
+    else:
+        with pytest.raises(UserError, match=f"MLflow's parameters {key}: recorded {value}"):
+            check_consistency(source, identity, tags, logged | {key: str(value)})
