@@ -1,4 +1,4 @@
-"""The commands ``captioner caption``, ``score``, ``compare`` and ``leaderboard``."""
+"""The commands ``captioner caption``, ``score``, ``compare`` and ``leaderboard``; the others are in their packages."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def score_files(hypotheses: Path, references: Path, split: str | None, as_json: 
         UserError: a file is not in its format, or an image with a caption has no references.
     """
     from captioner.score.bootstrap import RESAMPLES, bootstrap_intervals
-    from captioner.score.coco_format import read_references, read_results
+    from captioner.score.caption_files import read_references, read_results
     from captioner.score.meteor import meteor
     from captioner.score.metrics import score_captions
 

@@ -136,10 +136,10 @@ def test_missing_file_and_invalid_yaml(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no"):
         read_params(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text("a: [1,")
-    with pytest.raises(UserError, match="is no YAML"):
+    with pytest.raises(UserError, match="is not valid YAML"):
         read_params(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="is no YAML"):
+    with pytest.raises(UserError, match="is not valid YAML"):
         read_params(tmp_path / "params.yaml")
 
 

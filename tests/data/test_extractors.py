@@ -113,7 +113,7 @@ def test_untrained_networks_are_equal() -> None:
     [
         ("MobilNetV2", None, "did you mean MobileNetV2?"),
         ("inceptionresnetv2", None, "did you mean InceptionResNetV2?"),
-        ("preprocess_input", None, "is no known network"),
+        ("preprocess_input", None, "is not a known network"),
         ("shapes_cnn", "/nowhere.weights.h5", "there is no file /nowhere.weights.h5"),
         ("shapes_cnn", __file__, "does not fit shapes_cnn"),
         ("MobileNetV2", str(BUILTIN_WEIGHTS), "does not fit MobileNetV2"),

@@ -67,14 +67,14 @@ def test_error_names_the_damaged_image(name: str, tmp_path: Path) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 60, 3), np.uint8)).save(tmp_path / name)
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match=f"{name} is (damaged|no image)"):
+    with pytest.raises(UserError, match=f"{name} is (damaged|not an image)"):
         read_image(tmp_path / name)
 
 
 def test_files_that_are_no_images_give_an_error_of_one_line(tmp_path: Path) -> None:
     (tmp_path / "notes.jpg").write_text("hello")
     (tmp_path / "empty.jpg").touch()
-    for name, reason in (("notes.jpg", "no image"), ("empty.jpg", "no image"), ("none.jpg", "cannot be read")):
+    for name, reason in (("notes.jpg", "not an image"), ("empty.jpg", "not an image"), ("none.jpg", "cannot be read")):
         with pytest.raises(UserError, match=reason) as caught:
             read_image(tmp_path / name)
         assert name in str(caught.value)

@@ -100,12 +100,12 @@ def test_error_names_the_invalid_entry_in_one_line(
 
 
 def test_folder_must_hold_exactly_one_json_in_the_format(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         read_karpathy_folder(tmp_path / "none")
     with pytest.raises(UserError, match=r"holds no dataset\*.json"):
         read_karpathy_folder(tmp_path)
     (tmp_path / "dataset.json").write_text("{")
-    with pytest.raises(UserError, match="is no JSON"):
+    with pytest.raises(UserError, match="is not valid JSON"):
         read_karpathy_folder(tmp_path)
     (tmp_path / "dataset.json").write_text('{"annotations": []}')
     with pytest.raises(UserError, match="not in Karpathy's format"):

@@ -127,7 +127,7 @@ def write_folder(folder: Path) -> Path:
 def test_datasets_have_the_features_of_coco_captions(tmp_path: Path) -> None:
     coco = tfds.builder("coco_captions", data_dir=tmp_path)
     for builder in (
-        Shapes(data_dir=tmp_path, config=ShapesConfig.of_seed(1)),
+        Shapes(data_dir=tmp_path, config=ShapesConfig.from_seed(1)),
         Karpathy(data_dir=tmp_path, config=KarpathyConfig(name="none")),
     ):
         assert repr(builder.info.features) == repr(coco.info.features)
@@ -247,7 +247,7 @@ def test_skipped_images_are_listed_with_their_present_reason(tmp_path: Path) -> 
         assert row[0] == name
         reasons.append(row[2])
     assert "it cannot be read" in reasons[0]
-    assert "it is no image" in reasons[1]
+    assert "it is not an image" in reasons[1]
 
 
 def test_split_without_readable_images_is_an_error(tmp_path: Path) -> None:

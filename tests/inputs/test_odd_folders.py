@@ -57,7 +57,7 @@ INVALID_ENTRIES: dict[str, tuple[Callable[[Tree], object], str]] = {
     "a caption that is a number": (change_last(sentences=[{"raw": 5}]), "captions must be text"),
     "captions that are strings": (change_last(sentences=["a dog"]), "is not in Karpathy's format"),
     "captions without raw": (change_last(sentences=[{"tokens": ["a"]}]), "is not in Karpathy's format"),
-    "a lone surrogate": (change_last(sentences=[{"raw": "\ud83d"}]), "is no JSON"),
+    "a lone surrogate": (change_last(sentences=[{"raw": "\ud83d"}]), "is not valid JSON"),
     "a repeated id": (change_last(imgid=0), "0.png and 3.png have the same id 0"),
     "no id": (remove_from_last("imgid"), "ids whole numbers"),
     "an id that is text": (change_last(imgid="3"), "ids whole numbers"),
@@ -79,9 +79,9 @@ INVALID_ENTRIES: dict[str, tuple[Callable[[Tree], object], str]] = {
     "an entry that is null": (lambda tree: tree["images"].append(None), r"images\[4\] is not in Karpathy's format"),
 }
 INVALID_JSON = {
-    "an empty file": ("", "is no JSON"),
-    "half a file": ('{"images": [', "is no JSON"),
-    "100,000 brackets": ("[" * 100_000, "is no JSON"),
+    "an empty file": ("", "is not valid JSON"),
+    "half a file": ('{"images": [', "is not valid JSON"),
+    "100,000 brackets": ("[" * 100_000, "is not valid JSON"),
     "a list": ("[]", "is not in Karpathy's format"),
     "COCO's annotations": ('{"annotations": [], "images": {}}', "is not in Karpathy's format"),
 }

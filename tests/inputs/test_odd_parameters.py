@@ -47,11 +47,11 @@ def test_wrong_type_is_one_line(key: str, wrong_type: str) -> None:
 
 # By case: the content of params.yaml, and what the error says.
 INVALID_FILES: dict[str, tuple[bytes, str]] = {
-    "no YAML": (b"a: [", "is no YAML"),
-    "binary": (b"\xff\xfe\x00", "is no YAML"),
+    "no YAML": (b"a: [", "is not valid YAML"),
+    "binary": (b"\xff\xfe\x00", "is not valid YAML"),
     "a list": (b"- a\n- b\n", "the file is ['a', 'b']"),
     "empty": (b"", "seed is missing"),
-    "one value": (b"5", "is no YAML"),
+    "one value": (b"5", "is not valid YAML"),
     "a key twice": (b"seed: 1\nseed: 2\n", "found duplicate key seed"),
     "missing": (b"", "there is no params.yaml"),
     "a reference to a missing key": (

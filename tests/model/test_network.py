@@ -8,7 +8,7 @@ import pytest
 
 from captioner.model.config import ModelConfig
 from captioner.model.network import Captioner
-from captioner.text.token_ids import TokenizedCaptions
+from captioner.text.tokenized_captions import TokenizedCaptions
 from captioner.text.vocabulary import END, START
 from captioner.train.input_pipeline import InputPipeline
 

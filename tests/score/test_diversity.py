@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from captioner.score.diversity import diversity_metrics
-from captioner.text.token_ids import TokenizedCaptions
+from captioner.text.tokenized_captions import TokenizedCaptions
 from captioner.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.from_words(["a", "man", "with", "dog", "red", "hat", "runs", "and", "blue", "kite"])

@@ -17,7 +17,7 @@ from captioner.common.paths import Workspace
 from captioner.data.captions_table import CaptionsTable, write_captions_table
 from captioner.score.evaluation import evaluate_captions
 from captioner.score.report.model_diagram import describe_model
-from captioner.text.token_ids import TokenizedCaptions
+from captioner.text.tokenized_captions import TokenizedCaptions
 from captioner.text.vocabulary import Vocabulary
 
 IDS = [30, 10, 20, 40]

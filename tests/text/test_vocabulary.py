@@ -14,7 +14,7 @@ from captioner.common.paths import Workspace
 from captioner.data.captions_table import CaptionsTable, write_captions_table
 from captioner.text.adapt import tokenize_adapt
 from captioner.text.config import TextConfig
-from captioner.text.token_ids import TokenizedCaptions
+from captioner.text.tokenized_captions import TokenizedCaptions
 from captioner.text.tokenizer import ptb_tokenize
 from captioner.text.vocabulary import END, SPECIAL_TOKENS, START, UNKNOWN, Vocabulary
 

@@ -109,7 +109,7 @@ def test_parameter_that_does_not_decide_the_weights_leaves_the_hash(workspace: W
         ("train/config.py", True),
         ("common/backend.py", True),
         ("stages/train.py", True),
-        ("decode/search.py", False),
+        ("decode/strategy.py", False),
         ("decode/predictor.py", False),
         ("score/metrics.py", False),
         ("stages/evaluate.py", False),

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from captioner.text.token_ids import TokenizedCaptions
+from captioner.text.tokenized_captions import TokenizedCaptions
 from captioner.text.vocabulary import END, PAD, START, UNKNOWN
 from captioner.train.input_pipeline import CHUNK, CHUNK_STEP, Batch, InputPipeline
 

@@ -16,7 +16,7 @@ from captioner.config.params import Params, check_params, read_params
 from captioner.model.network import Captioner
 from captioner.model.saving import WEIGHTS_FILE, load_model
 from captioner.model.weights_hash import weights_hash
-from captioner.text.token_ids import TokenizedCaptions
+from captioner.text.tokenized_captions import TokenizedCaptions
 from captioner.text.vocabulary import END, Vocabulary
 from captioner.train.input_pipeline import InputPipeline
 from captioner.train.optimizer import make_optimizer
@@ -114,6 +114,14 @@ def test_training_reduces_the_loss_and_selects_the_best_epoch(tmp_path: Path):
     assert json.loads((workspace.model / "history.json").read_text()) == history
     # 2 of 5 ids are <end>, which are tokens but not words.
     assert history["epochs"][0]["val_loss_word"] == pytest.approx(losses[0] * 5 / 3)
+
+
+@pytest.mark.parametrize("monitor", ["val_loss", "loss"])
+def test_the_epoch_with_the_lowest_monitored_loss_is_selected(tmp_path: Path, monitor: str):
+    workspace = write_data(tmp_path)
+    history = train(make_params(train__epochs=12, train__monitor=monitor), workspace)
+    values = [epoch[monitor] for epoch in history["epochs"]]
+    assert history["best_epoch"] == 1 + values.index(min(values))
 
 
 def test_equal_inputs_give_equal_files_and_another_seed_gives_other_weights(tmp_path: Path):

@@ -12,7 +12,7 @@ from captioner.common.paths import Workspace
 from captioner.config.params import read_params
 from captioner.data.captions_table import read_captions_table
 from captioner.data.features import read_features
-from captioner.decode.generate import generate_captions, make_search
+from captioner.decode.generate import generate_captions, make_strategy
 from captioner.model.saving import load_model
 from captioner.score.metrics import score_captions
 from captioner.text.vocabulary import Vocabulary
@@ -28,7 +28,7 @@ def test_features_of_other_images_make_scores_collapse(tmp_path: Path, datasets:
     table = read_captions_table(workspace.captions, "val")
     features_NxPxC = np.asarray(read_features(workspace.features, "val"))
     network, _ = load_model(workspace.model)
-    search = make_search(network, params.decode, params.text.max_length)
+    search = make_strategy(network, params.decode, params.text.max_length)
     vocabulary = Vocabulary.read(workspace.vocabulary)
     references = dict(zip(table.image_ids, table.captions, strict=True))
 

@@ -112,7 +112,7 @@ def stages_to_rerun(repo: Path) -> list[str]:
         ("params.yaml", "figure_pictures: 3", "figure_pictures: 4", ["evaluate"]),
         ("params.yaml", "limit: 48", "limit: 47", STAGES),
         ("src/captioner/score/metrics.py", '"""', '"""More. ', ["evaluate"]),
-        ("src/captioner/decode/search.py", '"""', '"""More. ', ["sample", "evaluate"]),
+        ("src/captioner/decode/strategy.py", '"""', '"""More. ', ["sample", "evaluate"]),
         ("src/captioner/tracking/runs.py", '"""', '"""More. ', []),
         ("src/captioner/config/params.py", '"""', '"""More. ', []),
         ("conf/model/default.yaml", "units: 128", "units: 64", []),

@@ -23,7 +23,7 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): check the path") from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is no JSON ({error}): repair it") from None
+        raise UserError(f"{path} is not valid JSON ({error}): repair it") from None
     return tree
 
 

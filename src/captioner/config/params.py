@@ -15,7 +15,7 @@ from pydantic import ValidationError, model_validator
 
 from captioner.common.errors import UserError
 from captioner.common.paths import Workspace
-from captioner.common.section import Section, Seed
+from captioner.common.schema import Section, Seed
 from captioner.data.config import DataConfig
 from captioner.decode.config import DecodeConfig
 from captioner.model.config import ModelConfig
@@ -75,7 +75,7 @@ def read_params(path: Path | None = None) -> Params:
     except (yaml.YAMLError, ValueError, RecursionError, OmegaConfBaseException, OSError) as error:
         if isinstance(error, OSError) and error.errno:  # OmegaConf raises one without a number on a file of one value
             raise
-        raise UserError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     return check_params(tree)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from captioner.common.paths import resolve_in_repository
-from captioner.common.section import PositiveInt, Section, Seed
+from captioner.common.schema import PositiveInt, Section, Seed
 
 
 def is_weights_file(weights: str | None) -> bool:

@@ -141,7 +141,7 @@ def _find_network(name: str) -> Callable[..., keras.Model]:
     by_lower_case = {other.lower(): other for other in networks}
     matches = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.4)
     hint = f"did you mean {by_lower_case[matches[0]]}?" if matches else f"known: {', '.join(networks)}"
-    raise UserError(f"data.extractor.name is {name}, which is no known network: {hint}")
+    raise UserError(f"data.extractor.name is {name}, which is not a known network: {hint}")
 
 
 def _build_model(build: Callable[..., keras.Model], config: ExtractorConfig, side: int) -> keras.Model:

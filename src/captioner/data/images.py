@@ -33,7 +33,7 @@ def read_image(path: Path, name: str | None = None) -> bytes:
         name: used in errors instead of ``path``.
 
     Raises:
-        UserError: the file is missing, is no image, or is damaged.
+        UserError: the file is missing, is not an image, or is damaged.
     """
     try:
         content = path.read_bytes()
@@ -51,7 +51,7 @@ def to_upright_rgb(content: bytes, name: str, formats: tuple[str, ...] | None = 
         formats: Pillow's names of the allowed formats; all formats that Pillow itself decodes unless given.
 
     Raises:
-        UserError: the content is no image, is damaged, or is too expensive to decode.
+        UserError: the content is not an image, is damaged, or is too expensive to decode.
     """
     if _count_scans(content) > MAX_SCANS:
         raise UserError(f"{name} has more than {MAX_SCANS} scans: save it again")
@@ -64,7 +64,7 @@ def to_upright_rgb(content: bytes, name: str, formats: tuple[str, ...] | None = 
                 return content
             return encode_png(_convert_to_upright_rgb(image))
     except UnidentifiedImageError:
-        raise UserError(f"{name} is no image in a supported format: give a JPEG, PNG, WebP ...") from None
+        raise UserError(f"{name} is not an image in a supported format: give a JPEG, PNG, WebP ...") from None
     except Image.DecompressionBombError:
         raise UserError(f"{name} has too many pixels: make it smaller") from None
     except UserError:

@@ -17,7 +17,7 @@ from captioner.data.config import DataConfig
 from captioner.data.datasets.loading import load_dataset
 from captioner.data.extractors import Extractor
 from captioner.data.feature_extraction import SplitContent, extract_split
-from captioner.data.image_grid import draw_image_grid
+from captioner.data.samples_figure import draw_samples_figure
 
 SOURCE_SPLITS = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}
 MAX_PNG_SIDE = 128  # pixels; larger images for figures are stored as JPEG
@@ -54,7 +54,7 @@ def prepare_dataset(data: DataConfig, workspace: Workspace, unfinished: Path) ->
             rows = sorted(content.figure_images)
             images, captions = content.figure_images, content.table.captions
             samples = workspace.figures / "samples.png"
-            draw_image_grid([images[row] for row in rows], [captions[row] for row in rows], samples)
+            draw_samples_figure([images[row] for row in rows], [captions[row] for row in rows], samples)
     for split in splits:
         # Unlike a rename, a move also works between two disks.
         shutil.move(partial_features / f"{split}.npy", workspace.features / f"{split}.npy")

@@ -1,4 +1,4 @@
-"""Beam search. See `captioner.decode.search` for the letters in array names; C counts the candidates of a step."""
+"""Beam search. See `captioner.decode.strategy` for the letters in array names; 2K counts the candidates of a step."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 from keras import ops
 
-from captioner.decode.search import LOG_ZERO, Search, StepNetwork
+from captioner.decode.strategy import LOG_ZERO, DecodingStrategy, StepNetwork
 from captioner.text.vocabulary import END, PAD, START
 
 
-class BeamSearch(Search):
+class BeamSearch(DecodingStrategy):
     """Finds the finished caption with the highest score, which is log p / words ** length_penalty.
 
     Each step ranks all continuations of the K beams and takes the 2K most probable ones as candidates. Candidates that
@@ -73,32 +73,32 @@ class BeamSearch(Search):
         scores_BxKxV = ops.expand_dims(beams["score"], -1) + self.log_probabilities(logits_BxKxV, step)
         vocab_size = self.network.vocab_size
         flat_scores = ops.reshape(scores_BxKxV, (-1, self.beam_size * vocab_size))
-        scores_BxC, index_BxC = ops.top_k(flat_scores, self.candidate_count)
-        beam_BxC = index_BxC // vocab_size
-        last_BxC = ops.cast(index_BxC % vocab_size, "int32")
-        attention_BxKxTxP = self.set_attention(beams["attention"], step, weights_BxKxP)
+        scores_Bx2K, index_Bx2K = ops.top_k(flat_scores, self.candidate_count)
+        beam_Bx2K = index_Bx2K // vocab_size
+        last_Bx2K = ops.cast(index_Bx2K % vocab_size, "int32")
+        attention_BxKxTxP = self.with_attention_at(beams["attention"], step, weights_BxKxP)
         return {
-            "last": last_BxC,
-            "state": _gather(states_BxKxU, beam_BxC),
-            "score": scores_BxC,
-            "ids": self.set_ids(_gather(beams["ids"], beam_BxC), step, last_BxC),
-            "attention": _gather(attention_BxKxTxP, beam_BxC),
+            "last": last_Bx2K,
+            "state": _gather(states_BxKxU, beam_Bx2K),
+            "score": scores_Bx2K,
+            "ids": self.with_ids_at(_gather(beams["ids"], beam_Bx2K), step, last_Bx2K),
+            "attention": _gather(attention_BxKxTxP, beam_Bx2K),
         }
 
     def _select_beams(self, candidates: dict[str, Any]) -> dict[str, Any]:
         """Return the K most probable candidates that do not end."""
-        unfinished_BxC = ops.where(candidates["last"] == END, LOG_ZERO, candidates["score"])
-        score_BxK, index_BxK = ops.top_k(unfinished_BxC, self.beam_size)
+        unfinished_Bx2K = ops.where(candidates["last"] == END, LOG_ZERO, candidates["score"])
+        score_BxK, index_BxK = ops.top_k(unfinished_Bx2K, self.beam_size)
         return {key: _gather(value, index_BxK) for key, value in candidates.items() if key != "score"} | {
             "score": score_BxK
         }
 
     def _update_best(self, step: Any, candidates: dict[str, Any], best: dict[str, Any]) -> dict[str, Any]:
         """Return the best finished caption up to this step."""
-        finished_BxC = ops.where(candidates["last"] == END, self.normalise_score(candidates["score"], step), LOG_ZERO)
-        index_Bx1 = ops.argmax(finished_BxC, axis=-1, keepdims=True)
+        finished_Bx2K = ops.where(candidates["last"] == END, self.normalise_score(candidates["score"], step), LOG_ZERO)
+        index_Bx1 = ops.argmax(finished_Bx2K, axis=-1, keepdims=True)
         new = {
-            "score": ops.take_along_axis(finished_BxC, index_Bx1, axis=-1)[:, 0],
+            "score": ops.take_along_axis(finished_Bx2K, index_Bx1, axis=-1)[:, 0],
             "ids": _gather(candidates["ids"], index_Bx1)[:, 0],
             "attention": _gather(candidates["attention"], index_Bx1)[:, 0],
         }
@@ -109,7 +109,9 @@ class BeamSearch(Search):
         }
 
 
-def _gather(values_BxK: Any, index_BxC: Any) -> Any:
+def _gather(values_BxK: Any, index_Bx2K: Any) -> Any:
     """Return values[b, index[b, c]]; ``values`` may have more axes after the second."""
-    index = ops.reshape(index_BxC, (ops.shape(index_BxC)[0], index_BxC.shape[1]) + (1,) * (len(values_BxK.shape) - 2))
+    index = ops.reshape(
+        index_Bx2K, (ops.shape(index_Bx2K)[0], index_Bx2K.shape[1]) + (1,) * (len(values_BxK.shape) - 2)
+    )
     return ops.take_along_axis(values_BxK, ops.cast(index, "int32"), axis=1)

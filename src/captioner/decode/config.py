@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from captioner.common.section import PositiveInt, Section, Split
+from captioner.common.schema import PositiveInt, Section, Split
 
 
 class DecodeConfig(Section):
-    """The split to caption, and the search."""
+    """The split to caption, and the decoding strategy."""
 
     split: Split
     strategy: Literal["greedy", "top_k", "beam"]

@@ -1,4 +1,4 @@
-"""Captions for features: the choice of the search, its batches, and the stage ``sample``."""
+"""Captions for features: the choice of the decoding strategy, its batches, and the stage ``sample``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from captioner.data.images import image_path
 from captioner.decode.beam_search import BeamSearch
 from captioner.decode.config import DecodeConfig
 from captioner.decode.sampling import TopKSampling
-from captioner.decode.search import Search, StepNetwork
+from captioner.decode.strategy import DecodingStrategy, StepNetwork
 from captioner.model.saving import load_model
 from captioner.text.vocabulary import Vocabulary
 
@@ -43,8 +43,8 @@ class Caption:
         return " ".join(self.words)
 
 
-def make_search(network: StepNetwork, decode: DecodeConfig, max_length: int) -> Search:
-    """Return the search that ``decode.strategy`` names."""
+def make_strategy(network: StepNetwork, decode: DecodeConfig, max_length: int) -> DecodingStrategy:
+    """Return the decoding strategy that ``decode.strategy`` names."""
     if decode.strategy == "beam":
         return BeamSearch(network, max_length, decode.min_length, decode.beam_size, decode.length_penalty)
     k = 1 if decode.strategy == "greedy" else decode.top_k
@@ -52,7 +52,7 @@ def make_search(network: StepNetwork, decode: DecodeConfig, max_length: int) -> 
 
 
 def generate_captions(
-    search: Search,
+    strategy: DecodingStrategy,
     vocabulary: Vocabulary,
     features_NxPxC: np.ndarray,
     seeds: Sequence[tuple[int, ...]],
@@ -61,7 +61,7 @@ def generate_captions(
     """Return a caption for each of N images.
 
     Args:
-        search: as from `make_search`.
+        strategy: as from `make_strategy`.
         vocabulary: that of the model.
         features_NxPxC: float16; may be memory-mapped.
         seeds: N seeds; an image's samples depend only on its seed, not on the batch.
@@ -72,8 +72,8 @@ def generate_captions(
     with progress_bar() as progress:
         for start in progress.track(starts, description="sample"):
             features_BxPxC = np.asarray(features_NxPxC[start : start + batch_size])
-            noise = _draw_gumbel_noise(search, seeds[start : start + batch_size])
-            outputs = _run_padded(search, {"features": features_BxPxC, **noise}, batch_size)
+            noise = _draw_gumbel_noise(strategy, seeds[start : start + batch_size])
+            outputs = _run_padded(strategy, {"features": features_BxPxC, **noise}, batch_size)
             for ids_T, score, attention_TxP in zip(outputs["ids"], outputs["score"], outputs["attention"], strict=True):
                 words = vocabulary.decode(ids_T)
                 captions.append(Caption(words, float(score), attention_TxP[: len(words) + 1]))
@@ -95,9 +95,9 @@ def caption_split(seed: int, max_length: int, decode: DecodeConfig, workspace: W
             f"{workspace.model} was trained with {network.vocab_size} words, {workspace.vocabulary} has "
             f"{len(vocabulary)}; run `dvc repro`"
         )
-    search = make_search(network, decode, max_length)
+    strategy = make_strategy(network, decode, max_length)
     seeds = [(seed, image_id) for image_id in table.image_ids]
-    captions = generate_captions(search, vocabulary, features_NxPxC, seeds, decode.batch_size)
+    captions = generate_captions(strategy, vocabulary, features_NxPxC, seeds, decode.batch_size)
     by_image = list(zip(table.image_ids, captions, strict=True))
     workspace.generated_captions.parent.mkdir(parents=True, exist_ok=True)
     _write_json_list(
@@ -126,22 +126,22 @@ def write_attention(captions: list[tuple[int, Caption]], folder: Path) -> None:
     )
 
 
-def _draw_gumbel_noise(search: Search, seeds: Sequence[tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Return the input ``noise`` if the search samples."""
-    if not isinstance(search, TopKSampling):
+def _draw_gumbel_noise(strategy: DecodingStrategy, seeds: Sequence[tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Return the input ``noise`` if the strategy samples."""
+    if not isinstance(strategy, TopKSampling):
         return {}
-    shape = (search.steps, search.k)
+    shape = (strategy.steps, strategy.k)
     rows = [np.random.default_rng(seed).gumbel(size=shape) for seed in seeds]
     return {"noise": np.asarray(rows, np.float32)}
 
 
-def _run_padded(search: Search, inputs: dict[str, np.ndarray], batch_size: int) -> dict[str, Any]:
+def _run_padded(strategy: DecodingStrategy, inputs: dict[str, np.ndarray], batch_size: int) -> dict[str, Any]:
     """Run a batch that is padded to ``batch_size`` with copies of its last row; return the outputs of its own rows."""
     rows = len(inputs["features"])
     padded = {
         key: np.concatenate([value, np.repeat(value[-1:], batch_size - rows, axis=0)]) for key, value in inputs.items()
     }
-    return {key: value[:rows] for key, value in search.predict_on_batch(padded).items()}
+    return {key: value[:rows] for key, value in strategy.predict_on_batch(padded).items()}
 
 
 def _write_json_list(path: Path, entries: list[dict[str, Any]]) -> None:

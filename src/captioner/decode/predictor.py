@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Predictor:
-    """A frozen CNN, a trained network and a search: images in, captions out.
+    """A frozen CNN, a trained network and a decoding strategy: images in, captions out.
 
     The CNN needs Keras with the tensorflow backend, so Keras must not have been imported with another one. The
     network's weights are the same for every backend.
@@ -27,7 +27,7 @@ class Predictor:
         model: the folder that the stage ``train`` wrote.
         vocabulary: the file that the stage ``tokenize-adapt`` wrote.
         extractor: the CNN that the model was trained with.
-        decode: the search.
+        decode: the decoding strategy and its settings.
         max_length: maximum number of words.
 
     Raises:
@@ -39,7 +39,7 @@ class Predictor:
     ) -> None:
         use_backend("tensorflow")
         from captioner.data.extractors import Extractor
-        from captioner.decode.generate import make_search
+        from captioner.decode.generate import make_strategy
         from captioner.model.saving import load_model
         from captioner.text.vocabulary import Vocabulary
 
@@ -53,7 +53,7 @@ class Predictor:
                 "params.yaml has changed since; run `dvc repro`"
             )
         self._vocabulary = Vocabulary.read(vocabulary)
-        self._search = make_search(network, decode, max_length)
+        self._strategy = make_strategy(network, decode, max_length)
 
     def predict(
         self, images: Sequence[bytes], seeds: Sequence[tuple[int, ...]], batch_size: int
@@ -69,5 +69,5 @@ class Predictor:
 
         repeated_NxPxC = np.repeat(self.extractor.extract_from_bytes(images), len(seeds), axis=0)
         all_seeds = [seed for _ in images for seed in seeds]
-        captions = generate_captions(self._search, self._vocabulary, repeated_NxPxC, all_seeds, batch_size)
+        captions = generate_captions(self._strategy, self._vocabulary, repeated_NxPxC, all_seeds, batch_size)
         return [captions[start : start + len(seeds)] for start in range(0, len(captions), len(seeds))]

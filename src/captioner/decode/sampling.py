@@ -1,4 +1,7 @@
-"""Top-k sampling and greedy search. See `captioner.decode.search` for the letters in array names."""
+"""Top-k sampling, and greedy search as its case k = 1.
+
+See `captioner.decode.strategy` for the letters in array names.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,11 @@ from typing import Any
 
 from keras import ops
 
-from captioner.decode.search import Search, StepNetwork
+from captioner.decode.strategy import DecodingStrategy, StepNetwork
 from captioner.text.vocabulary import END, PAD, START
 
 
-class TopKSampling(Search):
+class TopKSampling(DecodingStrategy):
     """Samples each word from the ``k`` most probable ones (Fan et al. 2018, section 5.1); with k = 1, greedy search.
 
     The inputs are ``features`` [B, P, C] and ``noise`` [B, T, k], which is Gumbel noise: the largest sum of log p and
@@ -42,9 +45,9 @@ class TopKSampling(Search):
                 step + 1,
                 word_B,
                 state_Bx1xU,
-                self.set_ids(ids_BxT, step, word_B),
+                self.with_ids_at(ids_BxT, step, word_B),
                 score_B + ops.where(ended_B, 0.0, log_p_B),
-                self.set_attention(attention_BxTxP, step, weights_Bx1xP[:, 0]),
+                self.with_attention_at(attention_BxTxP, step, weights_Bx1xP[:, 0]),
             )
 
         start = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from captioner.common.section import PositiveInt, Rate, Section
+from captioner.common.schema import PositiveInt, Rate, Section
 
 
 class ModelConfig(Section):

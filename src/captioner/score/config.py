@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from captioner.common.section import PositiveInt, Section
+from captioner.common.schema import PositiveInt, Section
 
 
 class ScoreConfig(Section):

@@ -8,7 +8,7 @@ from itertools import chain
 
 import numpy as np
 
-from captioner.text.token_ids import TokenizedCaptions
+from captioner.text.tokenized_captions import TokenizedCaptions
 from captioner.text.tokenizer import ptb_tokenize
 from captioner.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 

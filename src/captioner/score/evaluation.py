@@ -24,7 +24,7 @@ from captioner.score.per_image import format_per_image
 from captioner.score.report.figures import draw_attention_maps, draw_caption_sheet, draw_loss_curves
 from captioner.score.report.model_diagram import describe_model, draw_model
 from captioner.score.report.page import GalleryImage, render_page
-from captioner.text.token_ids import TokenizedCaptions
+from captioner.text.tokenized_captions import TokenizedCaptions
 from captioner.text.vocabulary import Vocabulary
 
 _PLOTTED_METRICS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider")
@@ -158,7 +158,7 @@ def _load_gallery(inputs: _Inputs, scores: Scores, folder: Path, split: str, cou
             references=inputs.references[image_id],
             cider=cider[image_id],
             words=inputs.attention[image_id].words,
-            weights_TxP=inputs.attention[image_id].weights_TxP,
+            attention_TxP=inputs.attention[image_id].weights_TxP,
         )
         for image_id, path in _select_evenly(stored, count)
     ]
@@ -174,7 +174,7 @@ def _draw_gallery(gallery: list[GalleryImage], figures: Path) -> None:
     """Draw the attention maps of each image, and the sheet of all."""
     for image in gallery:
         path = figures / "attention" / f"{image.image_id}.png"
-        draw_attention_maps(image.image_SxSx3, image.words, image.weights_TxP, path)
+        draw_attention_maps(image.image_SxSx3, image.words, image.attention_TxP, path)
     sheet = [(image.image_SxSx3, image.caption, image.references) for image in gallery]
     draw_caption_sheet(sheet, figures / "captions.png")
 

@@ -41,7 +41,7 @@ class ServedCaptioner:
     """A packed model: images in, captions out.
 
     Args:
-        folder: holds the network, the vocabulary, the CNN's weights, and the settings of the CNN and the search.
+        folder: holds the network, the vocabulary, the CNN's weights, and the settings of the CNN and the decoding.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -3,7 +3,7 @@
 from captioner.common.paths import Workspace
 from captioner.config.params import Params
 from captioner.score.evaluation import evaluate_captions
-from captioner.stages.app import stage
+from captioner.stages.hydra_app import stage
 from captioner.tracking.runs import log_scores
 
 

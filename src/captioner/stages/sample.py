@@ -3,7 +3,7 @@
 from captioner.common.backend import use_backend
 from captioner.common.paths import Workspace
 from captioner.config.params import Params
-from captioner.stages.app import stage
+from captioner.stages.hydra_app import stage
 
 
 @stage

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from captioner.common.backend import use_backend
 from captioner.common.paths import Workspace
 from captioner.config.params import Params
-from captioner.stages.app import stage
+from captioner.stages.hydra_app import stage
 from captioner.tracking.runs import log_training
 
 

@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 
 from captioner.common.errors import UserError, errors_in_one_line
 from captioner.config.compose import explain_hydra_error
-from captioner.stages.app import QUIET_HYDRA
+from captioner.stages.hydra_app import QUIET_HYDRA
 from captioner.sweep.job import job
 from captioner.sweep.launch import SWEEPS, Sweep, discard_sweep, start_sweep
 from captioner.sweep.results import finish_sweep

@@ -8,7 +8,7 @@ from captioner.common.errors import UserError
 from captioner.common.paths import Workspace
 from captioner.data.captions_table import SPLITS, read_captions_table
 from captioner.text.config import TextConfig
-from captioner.text.token_ids import TokenizedCaptions
+from captioner.text.tokenized_captions import TokenizedCaptions
 from captioner.text.tokenizer import BRACKETS, ptb_tokenize
 from captioner.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 

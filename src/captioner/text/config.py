@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from captioner.common.section import PositiveInt, Section
+from captioner.common.schema import PositiveInt, Section
 from captioner.text.vocabulary import SPECIAL_TOKENS
 
 

@@ -29,7 +29,7 @@ class Vocabulary:
     def __post_init__(self) -> None:
         if self.tokens[: len(SPECIAL_TOKENS)] != SPECIAL_TOKENS:
             raise UserError(
-                f"the vocabulary must begin with {', '.join(SPECIAL_TOKENS)}: run `dvc repro tokenize-adapt`"
+                f"vocabulary.txt must begin with {', '.join(SPECIAL_TOKENS)}: run `dvc repro -f tokenize-adapt`"
             )
         if len(set(self.tokens)) != len(self.tokens):
             raise UserError("the vocabulary contains a token twice: run `dvc repro tokenize-adapt`")

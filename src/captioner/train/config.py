@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from captioner.common.section import PositiveInt, Rate, Section
+from captioner.common.schema import PositiveInt, Rate, Section
 
 
 class TrainConfig(Section):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from captioner.text.token_ids import TokenizedCaptions
+from captioner.text.tokenized_captions import TokenizedCaptions
 from captioner.text.vocabulary import END, PAD, START, UNKNOWN
 
 # Lengths are rounded up to a multiple of this number of tokens, because each new shape costs a compilation.

@@ -20,12 +20,12 @@ from rich.progress import TextColumn
 from captioner.common.console import progress_bar
 from captioner.common.errors import UserError
 from captioner.common.paths import Workspace
-from captioner.common.section import Split
+from captioner.common.schema import Split
 from captioner.data.features import read_features
 from captioner.model.config import ModelConfig
 from captioner.model.network import Captioner
 from captioner.model.saving import save_model
-from captioner.text.token_ids import TokenizedCaptions
+from captioner.text.tokenized_captions import TokenizedCaptions
 from captioner.text.vocabulary import END, Vocabulary
 from captioner.train.checkpoint import CheckpointManager
 from captioner.train.config import TrainConfig

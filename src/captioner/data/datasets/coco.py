@@ -29,7 +29,7 @@ def coco_features() -> tfds.features.FeaturesDict:
     )
 
 
-def ordered_dataset_info(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetInfo:
+def unshuffled_dataset_info(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetInfo:
     """Return the info of a dataset that has COCO's features and keeps the order in which examples are generated."""
     return tfds.core.DatasetInfo(
         builder=builder,

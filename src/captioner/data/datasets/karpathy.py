@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 
 from captioner.common.errors import UserError
 from captioner.common.reading import read_json
-from captioner.data.datasets.coco import ordered_dataset_info
+from captioner.data.datasets.coco import unshuffled_dataset_info
 from captioner.data.images import read_image
 
 SPLITS = ("train", "restval", "val", "test")
@@ -85,7 +85,7 @@ class KarpathyConfig(tfds.core.BuilderConfig):
     skip: bool = False
 
     @classmethod
-    def of_folder(cls, folder: Path, skip: bool = False) -> KarpathyConfig:
+    def from_folder(cls, folder: Path, skip: bool = False) -> KarpathyConfig:
         """Return the configuration whose name holds the digest of the folder's present content.
 
         Raises:
@@ -105,7 +105,7 @@ class Karpathy(tfds.core.GeneratorBasedBuilder):
     builder_config: KarpathyConfig
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return ordered_dataset_info(self)
+        return unshuffled_dataset_info(self)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         del dl_manager
@@ -143,7 +143,7 @@ class Karpathy(tfds.core.GeneratorBasedBuilder):
 
 def _find_json(folder: Path) -> Path:
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder: set data.path to one with images and a dataset*.json")
+        raise UserError(f"{folder} is not a folder: set data.path to one with images and a dataset*.json")
     paths = sorted(folder.glob("dataset*.json"))
     if len(paths) != 1:
         content = "no dataset*.json" if not paths else f"several: {', '.join(path.name for path in paths)}"

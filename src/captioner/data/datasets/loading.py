@@ -32,10 +32,10 @@ def load_dataset(data: DataConfig) -> tfds.core.DatasetBuilder:
         return load_coco(data_dir)
     builder: tfds.core.DatasetBuilder
     if data.name == "shapes":
-        builder = Shapes(data_dir=data_dir, config=ShapesConfig.of_seed(data.seed))
+        builder = Shapes(data_dir=data_dir, config=ShapesConfig.from_seed(data.seed))
     else:
         path = resolve_in_repository(str(data.path))
-        config = KarpathyConfig.of_folder(path, skip=data.on_bad_image == "skip")
+        config = KarpathyConfig.from_folder(path, skip=data.on_bad_image == "skip")
         builder = Karpathy(data_dir=data_dir, config=config)
     try:
         _generate(builder)

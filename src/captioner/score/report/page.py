@@ -1,4 +1,4 @@
-"""``index.html``: scores, model, loss curves and captioned images in one file without links to other files."""
+"""``index.html``: scores, model, loss curves and captioned images as one self-contained file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class GalleryImage:
         references: the reference captions.
         cider: CIDEr of the generated caption.
         words: the T words of the generated caption.
-        weights_TxP: the attention weights of each word over P = side * side positions.
+        attention_TxP: the attention weights of each word over P = side * side positions.
     """
 
     image_id: int
@@ -38,7 +38,7 @@ class GalleryImage:
     references: Sequence[str]
     cider: float
     words: Sequence[str]
-    weights_TxP: NDArray[np.float32]
+    attention_TxP: NDArray[np.float32]
 
 
 # metric: its name and its meaning on the page
@@ -46,17 +46,17 @@ _METRICS = {
     "bleu_1": ("BLEU-1", "unigram precision against the references, with brevity penalty"),
     "bleu_2": ("BLEU-2", "n-gram precision up to 2-grams"),
     "bleu_3": ("BLEU-3", "n-gram precision up to 3-grams"),
-    "bleu_4": ("BLEU-4", "n-gram precision up to 4-grams; the figure usually reported"),
+    "bleu_4": ("BLEU-4", "n-gram precision up to 4-grams; the score usually reported"),
     "rouge_l": ("ROUGE-L", "F-measure of the longest common subsequence with the references"),
     "cider": ("CIDEr", "TF-IDF weighted n-gram similarity to the references; at most 10"),
-    "distinct": ("Distinct", "number of different captions as a fraction of all captions"),
-    "novel": ("Novel", "fraction of captions that are not among the training captions"),
+    "distinct": ("Distinct captions", "different captions as a fraction of all captions"),
+    "novel": ("Novel captions", "fraction of captions that are not among the training captions"),
     "unfinished": ("Unfinished", "fraction of captions that stop in the middle, such as “a man with a”"),
-    "repeating": ("Repeating", "fraction of captions with an n-gram of one to four words twice in a row"),
+    "repeating": ("Repeating", "fraction of captions that immediately repeat a 1- to 4-gram"),
     "vocabulary_used": ("Vocabulary used", "fraction of the vocabulary’s words that occur in the captions"),
     "mean_length": ("Mean length", "words per caption"),
-    "val_loss": ("Loss per token", "validation loss of the best epoch in nats per token"),
-    "val_loss_word": ("Loss per word", "validation loss of the best epoch in nats per word"),
+    "val_loss": ("Validation loss", "cross entropy of the best epoch in nats per token, end token included"),
+    "val_loss_word": ("… per word", "the same sum of nats divided by the number of words"),
 }
 
 _STYLE, _SCRIPT = ((Path(__file__).parent / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
@@ -67,7 +67,7 @@ def render_page(
     split: str,
     caption_count: int,
     figures: Path,
-    model: str,
+    model_text: str,
     gallery: Sequence[GalleryImage],
 ) -> str:
     """Return the page as HTML with all images embedded.
@@ -77,10 +77,10 @@ def render_page(
         split: the split that was captioned.
         caption_count: the number of captions that were scored.
         figures: the folder with model.png and loss.png.
-        model: the description of model.png in words.
+        model_text: the alternative text of model.png.
         gallery: the images on the page, in order.
     """
-    diagram = f'<img src="{_encode_png_uri(figures / "model.png")}" alt="{escape(model)}">'
+    diagram = f'<img src="{_encode_png_uri(figures / "model.png")}" alt="{escape(model_text)}">'
     loss = "Training and validation loss by epoch, with the best epoch marked"
     curves = f'<img src="{_encode_png_uri(figures / "loss.png")}" alt="{loss}">'
     return f"""<!doctype html>
@@ -103,8 +103,8 @@ def render_page(
 </section>
 <section>
 <h2>Model</h2>
-<p>Under the name of a layer: its kind and the width of its output. Blue layers process the image, red layers the
-words. Grey ones are not trained.</p>
+<p>Below the name of each layer: its type and output width. Blue layers process the image, red layers the words. Grey
+layers are frozen.</p>
 <div class="plot">{diagram}</div>
 </section>
 <section>
@@ -113,9 +113,9 @@ words. Grey ones are not trained.</p>
 </section>
 <section>
 <h2>Captions</h2>
-<p>The generated captions of {len(gallery)} images. Point at a word, tap it, or move to it with the keyboard to see its
-attention: the image darkens where the weights are low.</p>
-<p><label>Order <select id="order"><option value="spread">evenly spaced over the split</option>
+<p>The generated captions of {len(gallery)} images, evenly spaced over the split. Point at a word, tap it, or move to it
+with the keyboard to see its attention: the image darkens where the weights are low.</p>
+<p><label>Order <select id="order"><option value="spread">dataset order</option>
 <option value="best">highest CIDEr first</option><option value="worst">lowest CIDEr first</option>
 <option value="random">random</option></select></label></p>
 <div id="gallery">
@@ -152,12 +152,12 @@ def _format_interval(metrics: dict[str, float], key: str) -> str:
 def _render_image(image: GalleryImage) -> str:
     caption = escape(join_punctuation(image.caption) or "(no words)")
     references = "".join(f"<li>{escape(join_punctuation(reference))}</li>" for reference in image.references)
-    side = math.isqrt(image.weights_TxP.shape[1])
+    side = math.isqrt(image.attention_TxP.shape[1])
     words = "".join(
-        f'<button type="button" aria-pressed="false" aria-label="{word}: {_describe_peak(weights_P)}">{word}</button>'
-        for word, weights_P in zip(map(escape, image.words), image.weights_TxP, strict=True)
+        f'<button type="button" aria-pressed="false" aria-label="{word}: {_describe_peak(attention_P)}">{word}</button>'
+        for word, attention_P in zip(map(escape, image.words), image.attention_TxP, strict=True)
     )
-    data = f'data-score="{image.cider:.6f}" data-attention="{_encode_weights(image.weights_TxP)}"'
+    data = f'data-score="{image.cider:.6f}" data-attention="{_encode_attention(image.attention_TxP)}"'
     return f"""<article id="image-{image.image_id}" {data}>
 <div class="view">
 <img src="{_encode_jpeg_uri(image.image_SxSx3)}" alt="Image {image.image_id}: {caption}">
@@ -173,17 +173,17 @@ def _render_image(image: GalleryImage) -> str:
 """
 
 
-def _describe_peak(weights_P: NDArray[Any]) -> str:
-    """Return the part of the image with the largest weight, in words."""
-    side = math.isqrt(len(weights_P))
-    row, column = divmod(int(weights_P.argmax()), side)
+def _describe_peak(attention_P: NDArray[Any]) -> str:
+    """Return the region with the highest attention as text, such as "upper left"."""
+    side = math.isqrt(len(attention_P))
+    row, column = divmod(int(attention_P.argmax()), side)
     return f"{('upper', 'middle', 'lower')[3 * row // side]} {('left', 'centre', 'right')[3 * column // side]}"
 
 
-def _encode_weights(weights_TxP: NDArray[Any]) -> str:
+def _encode_attention(attention_TxP: NDArray[Any]) -> str:
     """Return the weights in base64, one byte each; 255 is the largest weight of a word."""
-    share_TxP = weights_TxP / np.maximum(weights_TxP.max(axis=1, keepdims=True), 1e-9)
-    return base64.b64encode((255 * share_TxP).round().astype(np.uint8).tobytes()).decode()
+    normalised_TxP = attention_TxP / np.maximum(attention_TxP.max(axis=1, keepdims=True), 1e-9)
+    return base64.b64encode((255 * normalised_TxP).round().astype(np.uint8).tobytes()).decode()
 
 
 def _encode_png_uri(path: Path) -> str:

@@ -72,7 +72,7 @@ def test_only_stored_images_have_a_path(tmp_path: Path) -> None:
 def test_readers_do_not_import_tensorflow() -> None:
     """The stages after tokenize-adapt also run where tensorflow is not installed."""
     modules = (
-        *("captions_table", "features", "images", "image_grid", "datasets.karpathy"),
+        *("captions_table", "features", "images", "samples_figure", "datasets.karpathy"),
         *("datasets.shapes.scene", "datasets.shapes.render", "datasets.shapes.templates"),
     )
     imports = "; ".join(f"import captioner.data.{module}" for module in modules)

@@ -15,7 +15,7 @@ import pytest
 from helpers.captions import untidy_caption
 
 from captioner.common.errors import UserError
-from captioner.score.coco_format import read_references, read_results
+from captioner.score.caption_files import read_references, read_results
 
 KARPATHY = {
     "images": [

@@ -1,7 +1,9 @@
-"""The base class of the searches. A search captions a batch of images as one compiled graph on either backend.
+"""The base class of the decoding strategies: beam search, greedy search and top-k sampling.
 
-In array names, B counts images, K beams, T steps (``<end>`` takes the step after the last word), P grid positions, and
-V vocabulary entries.
+Each of them decodes a batch of images in one compiled graph, with tensorflow or jax.
+
+In array names, B counts images, K captions per image (the beams), T decoding steps (max_length words and one for
+``<end>``), P grid positions, C channels, V vocabulary entries; U is the width of the GRU, A that of the attention.
 """
 
 from __future__ import annotations
@@ -13,12 +15,12 @@ from keras import ops
 
 from captioner.text.vocabulary import END, PAD, START, UNKNOWN
 
-# Stands for the logarithm of zero. It is finite, so that sums and quotients of it never become NaN.
+# A finite replacement of -inf in logits and log-probabilities, so that arithmetic never gives NaN.
 LOG_ZERO = -1e9
 
 
 class StepNetwork(Protocol):
-    """The methods of a captioning network that a search calls; see `captioner.model.network.Captioner`."""
+    """The methods of a captioning network that decoding calls; see `captioner.model.network.Captioner`."""
 
     vocab_size: int
 
@@ -27,11 +29,11 @@ class StepNetwork(Protocol):
     def step(self, ids_BxK: Any, states_BxKxU: Any, keys_BxPxA: Any) -> tuple[Any, Any, Any]: ...
 
 
-class Search(keras.Model):
-    """The base class of the searches: masking of forbidden tokens, and writing into the arrays of a loop.
+class DecodingStrategy(keras.Model):
+    """Masks forbidden tokens, and updates the arrays of a decoding loop.
 
     Args:
-        network: gives the logits.
+        network: the captioning network, called once per decoding step.
         max_length: maximum number of words; only ``<end>`` is allowed in the step after them.
         min_length: minimum number of words.
     """
@@ -54,12 +56,12 @@ class Search(keras.Model):
         forbidden = forbidden | (~is_end & (step >= self.steps - 1))
         return ops.log_softmax(ops.where(forbidden, LOG_ZERO, logits_BxKxV / temperature), axis=-1)
 
-    def set_ids(self, ids_BxKxT: Any, step: Any, new_BxK: Any) -> Any:
-        """Return the ids with those of ``step`` replaced; all arrays may lack the axis K."""
+    def with_ids_at(self, ids_BxKxT: Any, step: Any, new_BxK: Any) -> Any:
+        """Return a copy of the ids with those of ``step`` replaced. The axis K may be missing in all arrays."""
         is_step_T = ops.arange(self.steps) == step
         return ops.where(is_step_T, ops.expand_dims(new_BxK, -1), ids_BxKxT)
 
-    def set_attention(self, attention_BxKxTxP: Any, step: Any, new_BxKxP: Any) -> Any:
-        """Return the attention weights with those of ``step`` replaced; all arrays may lack the axis K."""
+    def with_attention_at(self, attention_BxKxTxP: Any, step: Any, new_BxKxP: Any) -> Any:
+        """Return a copy of the weights with those of ``step`` replaced. The axis K may be missing in all arrays."""
         is_step_Tx1 = ops.expand_dims(ops.arange(self.steps) == step, -1)
         return ops.where(is_step_Tx1, ops.expand_dims(new_BxKxP, -2), attention_BxKxTxP)

@@ -12,7 +12,7 @@ CAPTIONS_PER_IMAGE, CHARACTERS_PER_LINE, LINES_PER_CAPTION = 2, 48, 2
 IMAGE_SIDE, TEXT_HEIGHT, GAP = 2.9, 0.8, 0.15  # inches
 
 
-def draw_image_grid(images: list[np.ndarray], captions: list[list[str]], path: Path) -> None:
+def draw_samples_figure(images: list[np.ndarray], captions: list[list[str]], path: Path) -> None:
     """Draw up to twelve images (uint8 [S, S, 3]), each with two captions, into a PNG. Equal inputs give equal bytes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
