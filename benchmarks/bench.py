@@ -1,9 +1,9 @@
-"""All benchmarks, one after another, as one table: `make bench`.
+"""Run all benchmarks, one after another, and write one table: `make bench`.
 
     PYTHONPATH=src python benchmarks/bench.py [NAME ...]
 
-Each runs in a process of its own, and what it is compared with is measured in the same run. Writes
-``reports/benchmarks.json`` and ``.md``. The workspace's pipeline must have run (`make repro`).
+Each benchmark runs in a separate process and measures its baseline in the same run. Writes ``reports/benchmarks.json``
+and ``.md``. The workspace's pipeline must have run (`make repro`).
 """
 
 from __future__ import annotations
@@ -15,38 +15,39 @@ import time
 from datetime import date
 from pathlib import Path
 
-import rows
+from result import parse_results, write_report
 
-from captioner.track.record import environment
+from captioner.common.paths import Workspace
+from captioner.tracking.provenance import describe_environment
 
-NAMES = ("counting", "training", "preparing", "decoding", "scoring", "starting", "growing", "tracking")
+BENCHMARKS = ("flops", "training", "prepare", "decode", "scoring", "startup", "scaling", "tracking")
 
 
 def main() -> None:
-    """Prints and writes the table; the exit status is 1 where a benchmark could not be run."""
+    """Print and write the table; the exit status is 1 if a benchmark failed."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("names", nargs="*", default=BENCHMARKS, metavar="NAME", help=", ".join(BENCHMARKS))
     names = parser.parse_args().names
-    unknown = sorted(set(names) - set(NAMES))
+    unknown = sorted(set(names) - set(BENCHMARKS))
     if unknown:
-        parser.error(f"{', '.join(unknown)}: there are {', '.join(NAMES)}")
-    found, failed = [], []
+        parser.error(f"unknown benchmark {', '.join(unknown)}: choose from {', '.join(BENCHMARKS)}")
+    results, failed = [], []
     for name in names:
-        began = time.perf_counter()
+        start = time.perf_counter()
         print(f"{name} ...", end=" ", flush=True, file=sys.stderr)
         command = [sys.executable, str(Path(__file__).with_name(f"{name}.py"))]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        print(f"{time.perf_counter() - began:.0f} s", file=sys.stderr)
-        if done.returncode:
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        print(f"{time.perf_counter() - start:.0f} s", file=sys.stderr)
+        if process.returncode:
             failed.append(name)
-            print(done.stderr.strip().splitlines()[-1], file=sys.stderr)
-        found += rows.read(done.stdout)
-    machine = environment()
-    about = {"date": date.today().isoformat(), "machine": f"{machine['cpu']}, {machine['cores']} cores"}
-    about |= {"gpu": machine["gpu"] or "none"}
-    print(rows.write(found, Path("reports"), about))
+            print(process.stderr.strip().splitlines()[-1], file=sys.stderr)
+        results += parse_results(process.stdout)
+    machine = describe_environment()
+    conditions = {"date": date.today().isoformat(), "machine": f"{machine['cpu']}, {machine['cores']} cores"}
+    conditions |= {"gpu": machine["gpu"] or "none"}
+    print(write_report(results, Workspace().reports, conditions))
     if failed:
-        sys.exit(f"could not be run: {', '.join(failed)}")
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

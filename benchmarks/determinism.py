@@ -1,65 +1,61 @@
-"""What determinism costs: seconds an epoch with train.deterministic on and off, on both backends.
+"""Measure the cost of determinism: seconds per epoch with train.deterministic on and off, on both backends.
 
     PYTHONPATH=src python benchmarks/determinism.py
 
-Trains on what the workspace holds (`dvc repro` first), each time in a process of its own, in turns, and takes the
-fastest epoch of each: the first one compiles, and other work on the machine only ever adds time.
+Trains on the workspace's data (`dvc repro` first). Each training is a new process; the settings alternate. The fastest
+epoch of each setting counts: the first one compiles, and other work on the machine only adds time.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from measure import measure_in_subprocess
+from tracking import train_untracked
+
+from captioner.common.paths import Workspace
+from captioner.config.params import check_params, read_params
 
 BACKENDS = ("tensorflow", "jax")
 
 
 def main() -> None:
-    """Prints a table, or with ``--one`` the fastest epoch of one setting."""
+    """Print a table, or with ``--measure`` the fastest epoch of one setting."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--epochs", type=int, default=4, help="in each process")
-    parser.add_argument("--turns", type=int, default=2, help="processes for each setting")
-    parser.add_argument("--one", nargs=2, metavar=("BACKEND", "DETERMINISTIC"))
-    arguments = parser.parse_args()
-    if arguments.one:
-        backend, deterministic = arguments.one
-        print(fastest_epoch(backend, deterministic == "true", arguments.epochs))
+    parser.add_argument("--epochs", type=int, default=4, help="per process")
+    parser.add_argument("--processes", type=int, default=2, help="per setting")
+    parser.add_argument("--measure", nargs=2, metavar=("BACKEND", "DETERMINISTIC"))
+    options = parser.parse_args()
+    if options.measure:
+        backend, deterministic = options.measure
+        print(measure_fastest_epoch(backend, deterministic == "true", options.epochs))
         return
     seconds: dict[tuple[str, str], float] = {}
-    for _ in range(arguments.turns):
+    for _ in range(options.processes):
         for backend in BACKENDS:
             for deterministic in ("true", "false"):
-                command = [sys.executable, __file__, "--epochs", str(arguments.epochs), "--one", backend, deterministic]
-                printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
                 key = backend, deterministic
-                seconds[key] = min(seconds.get(key, float("inf")), float(printed.splitlines()[-1]))
+                fastest = measure_in_subprocess(__file__, "--epochs", str(options.epochs), "--measure", *key)
+                seconds[key] = min(seconds.get(key, float("inf")), fastest)
     print("backend      on [s]   off [s]  on / off")
     for backend in BACKENDS:
         on, off = seconds[backend, "true"], seconds[backend, "false"]
         print(f"{backend:10} {on:8.2f} {off:9.2f} {on / off:9.3f}")
 
 
-def fastest_epoch(backend: str, deterministic: bool, epochs: int) -> float:
-    """Seconds of the fastest epoch, validation and checkpoints aside."""
-    from captioner.backend import use_backend
-    from captioner.config import check_params, read_params
+def measure_fastest_epoch(backend: str, deterministic: bool, epochs: int) -> float:
+    """Return the seconds of the fastest epoch, without validation and checkpoints."""
+    from captioner.text.tokenized_captions import TokenizedCaptions
 
     tree = read_params().model_dump()
     tree["train"] |= {"backend": backend, "deterministic": deterministic, "epochs": epochs, "patience": None}
-    use_backend(backend, deterministic)
-    from captioner.model.fit import train
-    from captioner.stages import FEATURES, TOKENS
-    from captioner.text.captions import TokenizedCaptions
-
-    captions = len(TokenizedCaptions.read(TOKENS / "train").lengths_M)
-    speeds: list[float] = []
+    captions = len(TokenizedCaptions.read(Workspace().tokens / "train").lengths_M)
+    captions_per_second: list[float] = []
     with TemporaryDirectory() as folder:
-        out = Path(folder)
-        train(check_params(tree), FEATURES, TOKENS, out / "model", out / "kept", lambda *row: speeds.append(row[2]))
-    return captions / max(speeds)
+        train_untracked(check_params(tree), Path(folder), lambda *epoch: captions_per_second.append(epoch[2]))
+    return captions / max(captions_per_second)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""evaluate's metrics: seconds for 5,000 captions with five references each, start-up and intervals included.
+"""Measure `captioner score`: 5,000 captions with five references each, start-up and confidence intervals included.
 
-python benchmarks/scoring.py
+PYTHONPATH=src python benchmarks/scoring.py
 """
 
 from __future__ import annotations
@@ -13,33 +13,44 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import made_up
 import numpy as np
-from rows import give, seconds_of, within
+from measure import measure_seconds
+from result import check_limit, print_results
+from synthetic_data import make_captions
 
 
 def main() -> None:
-    """Prints the rows."""
+    """Print the result."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--pictures", type=int, default=5_000)
-    pictures = parser.parse_args().pictures
-    words = made_up.captions(pictures, 10_000)
-    texts = [[" ".join(f"w{i}" for i in ids[:-1]) for ids in words.of_picture(row)] for row in range(pictures)]
-    # A caption shares its first half with a reference.
+    parser.add_argument("--images", type=int, default=5_000)
+    images = parser.parse_args().images
+    with TemporaryDirectory() as folder:
+        files = write_captions(Path(folder), images)
+        command = [sys.executable, "-m", "captioner.cli", "score", *files, "--json"]
+        # METEOR is not measured: it needs Java, which this PATH hides.
+        variables = os.environ | {"PATH": str(Path(sys.executable).parent)}
+        seconds = measure_seconds(
+            lambda: subprocess.run(command, check=True, capture_output=True, env=variables), repetitions=1
+        )
+    print_results([check_limit(f"captioner score, {images} captions", "s", seconds, 10 * images / 5_000)])
+
+
+def write_captions(folder: Path, images: int) -> tuple[str, str]:
+    """Write generated and reference captions in COCO's formats; return their paths."""
+    captions = make_captions(images, 10_000)
+    references = [[" ".join(f"w{i}" for i in ids[:-1]) for ids in captions.of_image(row)] for row in range(images)]
+    # The first half of a generated caption is from one of its own references, the second from another image's.
     random = np.random.default_rng(0)
-    written = [
-        f"{' '.join(own[0].split()[:6])} {' '.join(texts[random.integers(pictures)][1].split()[:5])}" for own in texts
+    generated = [
+        f"{' '.join(own[0].split()[:6])} {' '.join(references[random.integers(images)][1].split()[:5])}"
+        for own in references
     ]
-    with TemporaryDirectory() as name:
-        results, references = Path(name) / "results.json", Path(name) / "references.json"
-        results.write_text(json.dumps([{"image_id": i, "caption": text} for i, text in enumerate(written)]))
-        annotations = [{"image_id": i, "caption": text} for i, own in enumerate(texts) for text in own]
-        references.write_text(json.dumps({"annotations": annotations}))
-        command = [sys.executable, "-m", "captioner.cli", "score", str(results), str(references), "--json"]
-        # METEOR, which is left out, needs Java, which is found by PATH.
-        bare = os.environ | {"PATH": str(Path(sys.executable).parent)}
-        taken = seconds_of(lambda: subprocess.run(command, check=True, capture_output=True, env=bare), turns=1)
-    give([within(f"captioner score, {pictures} captions", taken, "s", 10 * pictures / 5_000)])
+    results = [{"image_id": i, "caption": text} for i, text in enumerate(generated)]
+    annotations = [{"image_id": i, "caption": text} for i, own in enumerate(references) for text in own]
+    results_path, references_path = folder / "results.json", folder / "references.json"
+    results_path.write_text(json.dumps(results))
+    references_path.write_text(json.dumps({"annotations": annotations}))
+    return str(results_path), str(references_path)
 
 
 if __name__ == "__main__":

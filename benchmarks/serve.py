@@ -1,65 +1,67 @@
-"""What a caption costs over HTTP, beside the bare CNN: milliseconds a picture, one at a time and 64 a request.
+"""Measure captions over HTTP: milliseconds per image, 1 and 64 per request; the baseline is the CNN alone.
 
     captioner promote
-    PYTHONPATH=src python benchmarks/serve.py [PICTURES]
+    PYTHONPATH=src python benchmarks/serve.py [FOLDER]
 
-Starts `mlflow models serve` with the champion. PICTURES is a folder; without it, the workspace's validation pictures.
+Starts `mlflow models serve` with the champion. FOLDER holds images; the default is the workspace's validation images.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
-import statistics
+import itertools
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import requests
+from measure import measure_seconds
 
-from captioner.backend import use_backend
-from captioner.config import read_params
-from captioner.data.pictures import picture_bytes
+from captioner.common.backend import use_backend
+from captioner.common.paths import Workspace
+from captioner.config.params import read_params
+from captioner.data.images import read_image
 
 PORT = 5077
 ADDRESS = f"http://127.0.0.1:{PORT}"
-BATCH = 64
-SERVE = ["mlflow", "models", "serve", "-m", "models:/captioner@champion", "--env-manager", "local", "-p", str(PORT)]
+BATCH_SIZE = 64
+SERVER = ["mlflow", "models", "serve", "-m", "models:/captioner@champion", "--env-manager", "local", "-p", str(PORT)]
 
 
 def main() -> None:
-    """Prints a table."""
+    """Print a table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("pictures", nargs="?", type=Path, default=Path("data/prepared/pictures/val"))
-    paths = sorted(path for path in parser.parse_args().pictures.iterdir() if path.is_file())
-    paths = (paths * BATCH)[:BATCH]
-    one, many = over_http(paths)
-    bare_one, bare_many = bare_cnn(paths)
-    print(f"{'milliseconds a picture':24} {'bare CNN':>9} {'over HTTP':>10} {'ratio':>6}")
-    for name, bare, served in (("one a request", bare_one, one), (f"{BATCH} a request", bare_many, many)):
-        print(f"{name:24} {1000 * bare:9.1f} {1000 * served:10.1f} {served / bare:6.2f}")
-    print(f"one at a time: {1000 * one:.0f} ms a caption; {BATCH} a request: {1 / many:.1f} captions a second")
+    parser.add_argument("folder", nargs="?", type=Path, default=Workspace().images / "val")
+    paths = sorted(path for path in parser.parse_args().folder.iterdir() if path.is_file())
+    paths = (paths * BATCH_SIZE)[:BATCH_SIZE]
+    single, batch = measure_http(paths)
+    cnn_single, cnn_batch = measure_cnn(paths)
+    print(f"{'milliseconds per image':24} {'CNN alone':>9} {'over HTTP':>10} {'ratio':>6}")
+    for name, cnn, http in (("1 per request", cnn_single, single), (f"{BATCH_SIZE} per request", cnn_batch, batch)):
+        print(f"{name:24} {1000 * cnn:9.1f} {1000 * http:10.1f} {http / cnn:6.2f}")
+    print(f"1 per request: {1000 * single:.0f} ms per caption; {BATCH_SIZE} per request: {1 / batch:.1f} captions/s")
 
 
-def over_http(paths: list[Path]) -> tuple[float, float]:
-    """Seconds a picture of requests of one picture, and of `BATCH`."""
-    pictures = [base64.b64encode(path.read_bytes()).decode() for path in paths]
-    server = subprocess.Popen(SERVE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def measure_http(paths: list[Path]) -> tuple[float, float]:
+    """Return the seconds per image with one image per request, and with `BATCH_SIZE`."""
+    images = [base64.b64encode(path.read_bytes()).decode() for path in paths]
+    server = subprocess.Popen(SERVER, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        while not answers():
+        while not is_ready():
             if server.poll() is not None:
-                sys.exit(f"`{' '.join(SERVE)}` ended: is there a champion? `captioner promote`")
+                sys.exit(f"`{' '.join(SERVER)}` ended: `captioner promote` makes a champion")
             time.sleep(0.5)
-        turns = iter(range(10**9))
-        return median_of(30, lambda: ask([pictures[next(turns) % BATCH]])), median_of(7, lambda: ask(pictures)) / BATCH
+        cycle = itertools.cycle(images)
+        single = measure_seconds(lambda: request_captions([next(cycle)]), 30)
+        return single, measure_seconds(lambda: request_captions(images), 7) / BATCH_SIZE
     finally:
         server.terminate()
 
 
-def bare_cnn(paths: list[Path]) -> tuple[float, float]:
-    """Seconds a picture of the CNN's forward pass alone, pictures decoded and resized."""
+def measure_cnn(paths: list[Path]) -> tuple[float, float]:
+    """Return the seconds per image of the CNN alone, on decoded and resized images."""
     params = read_params()
     use_backend("tensorflow")
     import tensorflow as tf
@@ -67,31 +69,20 @@ def bare_cnn(paths: list[Path]) -> tuple[float, float]:
     from captioner.data.extractors import Extractor
 
     extractor = Extractor(params.data.extractor)
-    squares_BxSxSx3 = tf.stack([extractor.square(picture_bytes(path)) for path in paths])
-    one, many = squares_BxSxSx3[:1], squares_BxSxSx3
-    return median_of(30, lambda: extractor.features(one)), median_of(7, lambda: extractor.features(many)) / BATCH
+    squares_BxSxSx3 = tf.stack([extractor.decode_and_resize(read_image(path)) for path in paths])
+    single = measure_seconds(lambda: extractor.extract(squares_BxSxSx3[:1]), 30)
+    return single, measure_seconds(lambda: extractor.extract(squares_BxSxSx3), 7) / BATCH_SIZE
 
 
-def ask(pictures: list[str]) -> None:
-    requests.post(f"{ADDRESS}/invocations", json={"inputs": pictures}, timeout=600).raise_for_status()
+def request_captions(images: list[str]) -> None:
+    requests.post(f"{ADDRESS}/invocations", json={"inputs": images}, timeout=600).raise_for_status()
 
 
-def answers() -> bool:
+def is_ready() -> bool:
     try:
         return requests.get(f"{ADDRESS}/ping", timeout=5).ok
     except requests.ConnectionError:
         return False
-
-
-def median_of(turns: int, work: Callable[[], object]) -> float:
-    """The median of the seconds that ``work`` takes, after it has been done once."""
-    work()
-    seconds = []
-    for _ in range(turns):
-        began = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)
 
 
 if __name__ == "__main__":

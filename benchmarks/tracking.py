@@ -1,48 +1,50 @@
-"""What DVC and MLflow add to a training: seconds of the tracked stage beside those of the bare training loop.
+"""Measure what DVC and MLflow add to a training; the baseline is the training loop alone.
 
     PYTHONPATH=src python benchmarks/tracking.py
 
-On what the workspace holds (`dvc repro` first), with a new MLflow database, so that everything is logged.
+Trains on the workspace's data (`dvc repro` first) with a new MLflow database, so that everything is logged.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
+import argparse
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rows import Row, give
+from measure import run_command
+from result import compare, print_results
 
-BARE = """
-import sys
-from pathlib import Path
-from captioner.backend import use_backend
-from captioner.config import read_params
-params = read_params()
-use_backend(params.train.backend, params.train.deterministic)
-from captioner.model.fit import train
-from captioner.stages import FEATURES, TOKENS
-train(params, FEATURES, TOKENS, Path(sys.argv[1]) / "model", Path(sys.argv[1]) / "kept", lambda *_: None)
-"""
+from captioner.common.backend import use_backend
+from captioner.common.paths import Workspace
+from captioner.config.params import Params, read_params
 
 
 def main() -> None:
-    """Prints the row."""
+    """Print the result, or with ``--untracked`` only train."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--untracked", type=Path, metavar="FOLDER", help="train without DVC and MLflow into FOLDER")
+    folder_to_train_in = parser.parse_args().untracked
+    if folder_to_train_in:
+        train_untracked(read_params(), folder_to_train_in, lambda *_: None)
+        return
     with TemporaryDirectory() as folder:
-        bare = seconds_of([sys.executable, "-c", BARE, folder], folder)
-        tracked = seconds_of([sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "train"], folder)
-    give([Row("a training, tracked", tracked, "s", "the bare loop", bare, tracked / bare, 1.05, at_most=True)])
+        database = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+        untracked, _ = run_command([sys.executable, __file__, "--untracked", folder], **database)
+        command = [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "train"]
+        tracked, _ = run_command(command, **database)
+    baseline = "training loop alone", untracked
+    print_results([compare("training with DVC and MLflow", "s", tracked, baseline, 1.05, at_most=True)])
 
 
-def seconds_of(command: list[str], folder: str) -> float:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    variables = os.environ | {"PATH": path, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
-    began = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=variables)
-    return time.perf_counter() - began
+def train_untracked(params: Params, folder: Path, on_epoch_end: Callable[..., None]) -> None:
+    """Train on the workspace's data as the stage does, without DVC and MLflow, and write the model to ``folder``."""
+    use_backend(params.train.backend, params.train.deterministic)
+    from captioner.train.trainer import train_model
+
+    (folder / "data").symlink_to(Path("data").resolve())
+    train_model(params.seed, params.model, params.train, Workspace(folder), folder / "checkpoints", on_epoch_end)
 
 
 if __name__ == "__main__":
