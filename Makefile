@@ -32,7 +32,7 @@ fuzz: .venv/.dev ## feed randomly damaged input of every kind, for MINUTES=10
 	@end=$$(( $$(date +%s) + 60 * $(MINUTES) )); while [ $$(date +%s) -lt $$end ]; do \
 		pytest -q tests/inputs/test_fuzz.py --hypothesis-profile=fuzz || exit 1; done
 
-bench: .venv/.dev ## measure speed against the published recipe and the machine's limits (about ten minutes)
+bench: .venv/.dev ## measure speed against a published notebook and the machine's limits (about ten minutes)
 	PYTHONPATH=src python benchmarks/bench.py
 
 lint: .venv/.dev ## check format, lint, types, and which package imports which
