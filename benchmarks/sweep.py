@@ -1,9 +1,9 @@
-"""Measure the overhead of a sweep: seconds per job beyond those of its stages.
+"""Measure the overhead of a sweep: the seconds that it adds to the stages of each job.
 
     python benchmarks/sweep.py
 
-In a clone of the repository, at a tiny size, after prepare and tokenize-adapt: a sweep, the same sweep again, and, as
-the baseline, the commands of the same stages without DVC.
+It works in a clone of the repository, at a tiny size. Once prepare and tokenize-adapt have run, it measures a sweep,
+the same sweep again, and, as the baseline, the commands of the same stages without DVC.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--jobs", type=int, default=3)
-    units = range(9, 9 + parser.parse_args().jobs)
+    unit_counts = range(9, 9 + parser.parse_args().jobs)  # values of model.units, one per job
     with TemporaryDirectory() as folder:
         repository = Path(folder) / "repo"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(repository)], check=True)
-        run_sweep(repository, [8])
-        first = run_sweep(repository, units)
-        repeated = run_sweep(repository, units)
-        stages = sum(run_stages(repository, number) for number in units)
+        run_sweep(repository, [8])  # not measured: runs prepare and tokenize-adapt, which the other jobs reuse
+        first = run_sweep(repository, unit_counts)
+        repeated = run_sweep(repository, unit_counts)
+        stages = sum(run_stages(repository, units) for units in unit_counts)
     print(f"{'':42} seconds per job  ratio")
     for name, seconds in (
         ("stages alone (train, sample, evaluate)", stages),
@@ -45,12 +45,12 @@ def main() -> None:
         ("sweep, overhead", first - stages),
         ("sweep again, all results known", repeated),
     ):
-        print(f"{name:42} {seconds / len(units):15.1f} {seconds / stages:6.2f}")
+        print(f"{name:42} {seconds / len(unit_counts):15.1f} {seconds / stages:6.2f}")
 
 
-def run_sweep(repository: Path, units: Sequence[int]) -> float:
+def run_sweep(repository: Path, unit_counts: Sequence[int]) -> float:
     """Return the seconds of a sweep over ``model.units``."""
-    values = ",".join(map(str, units))
+    values = ",".join(map(str, unit_counts))
     command = [sys.executable, "-m", "captioner.sweep", "-m", *OVERRIDES, f"model.units={values}"]
     return run_command(command, repository)[0]
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.repository import SMALL, changed, compose, environment, locked_outs, make_repo, run
+from helpers.repository import SMALL, changed, compose, environment, make_repo, read_outs_in_lock, run
 from mlflow import MlflowClient
 
 pytestmark = pytest.mark.slow
@@ -58,7 +58,7 @@ def remaining_files(printed: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("stage", "folder", "size", "remaining"),
-    [
+    [  # remaining: files on the full disk after the error; None: not checked
         ("prepare", "data/checkpoints", "64k", []),  # unfinished features
         ("prepare", "data/prepared", "8k", None),  # captions and images
         ("prepare", "reports", "4k", None),  # the figure
@@ -69,13 +69,13 @@ def remaining_files(printed: str) -> list[str]:
         ("evaluate", "reports/figures", "8k", None),
     ],
 )
-def test_full_disk_is_one_line_and_the_next_run_is_complete(
+def test_full_disk_gives_one_error_line_and_the_next_run_completes(
     trained: Path, stage: str, folder: str, size: str, remaining: list[str] | None
 ) -> None:
     """Fill the disk, enlarge it, and run the stage again with everything that the first run left there."""
-    expected = locked_outs(trained)
+    expected = read_outs_in_lock(trained)
     (trained / folder).mkdir(parents=True, exist_ok=True)
-    # data/tokens is an out. DVC removes it before the stage, so it cannot remain a mount.
+    # data/tokens is itself an out; the other folders contain outs. DVC removes outs first, and cannot remove a mount.
     enlarge = f"umount {folder}" if folder == "data/tokens" else f"mount -o remount,size=300m {folder}"
     script = f"""
         mount -t tmpfs -o size={size} none {folder}
@@ -91,8 +91,8 @@ def test_full_disk_is_one_line_and_the_next_run_is_complete(
         assert remaining_files(printed) == remaining
     if (stage, folder) == ("train", "models"):
         assert "resuming at epoch" in printed, "the checkpoint was lost"
-    assert locked_outs(trained) == expected
-    run(trained, "dvc", "checkout")  # restores the files that the mount hid
+    assert read_outs_in_lock(trained) == expected
+    run(trained, "dvc", "checkout")  # the outs that were written to the mount are gone with it
 
 
 def test_full_disk_while_a_dataset_is_written(trained: Path, datasets: Path) -> None:
@@ -127,18 +127,19 @@ def test_full_disk_under_mlflow_does_not_stop_training(trained: Path) -> None:
         )
     assert "training continues, evaluate will log it" in printed
     assert "dvc repro" in error_line(printed)
-    assert printed.count("captioner.stages.train") == 1
+    assert printed.count("captioner.stages.train") == 1  # the second `dvc repro` did not train again
     (row,) = MlflowClient(f"sqlite:///{trained}/copy.db").search_runs(["1"])
     assert row.info.status == "FINISHED"
     assert {"bleu_4", "val_loss"} <= row.data.metrics.keys()
     run(trained, "dvc", "repro")
 
 
-def test_file_system_that_cannot_reserve_space(trained: Path) -> None:
-    expected = locked_outs(trained)
+def test_prepare_works_on_a_file_system_that_cannot_reserve_space(trained: Path) -> None:
+    expected = read_outs_in_lock(trained)
+    # ramfs does not support fallocate.
     script = "mkdir -p data/checkpoints; mount -t ramfs none data/checkpoints; dvc repro -f -s prepare"
     run_in_namespace(trained, script)
-    assert locked_outs(trained) == expected
+    assert read_outs_in_lock(trained) == expected
 
 
 def hash_files(repo: Path) -> dict[str, str]:
@@ -152,5 +153,5 @@ def hash_files(repo: Path) -> dict[str, str]:
 def test_read_only_repository_is_unchanged(trained: Path, command: str) -> None:
     before = hash_files(trained)
     printed = run_in_namespace(trained, f'mount --bind -o ro "$PWD" "$PWD"; cd "$PWD"; ! {command}')
-    assert "ead-only file system" in printed
+    assert "read-only file system" in printed.lower()
     assert hash_files(trained) == before

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.repository import SMALL, changed, compose, environment, locked_outs, make_repo, run
+from helpers.repository import SMALL, changed, compose, environment, make_repo, read_outs_in_lock, run
 from mlflow import MlflowClient
 
 pytestmark = pytest.mark.slow
@@ -121,11 +121,11 @@ def kill(repo: Path, stage: str, moment: str, number: int) -> None:
     ],
 )
 def test_killed_train_resumes_to_the_same_outputs(trained: Path, moment: str, number: int) -> None:
-    expected = locked_outs(trained)
+    expected = read_outs_in_lock(trained)
     kill(trained, "train", moment, number)
     printed = run(trained, "dvc", "repro", "-f", "-s", "train")
     assert ("resuming at epoch" in printed) == ((moment, number) not in {("before saving", 1), ("half saved", 1)})
-    assert locked_outs(trained) == expected
+    assert read_outs_in_lock(trained) == expected
     assert not list((trained / "data/checkpoints").iterdir())
 
 
@@ -138,11 +138,11 @@ def test_killed_train_resumes_to_the_same_outputs(trained: Path, moment: str, nu
     ],
 )
 def test_killed_prepare_resumes_to_the_same_outputs(trained: Path, moment: str, number: int) -> None:
-    expected = locked_outs(trained)
+    expected = read_outs_in_lock(trained)
     kill(trained, "prepare", moment, number)
     printed = run(trained, "dvc", "repro", "-f", "-s", "prepare")
     assert ("resuming at image" in printed) == ((moment, number) != ("before a batch", 1))
-    assert locked_outs(trained) == expected
+    assert read_outs_in_lock(trained) == expected
     assert not list((trained / "data/checkpoints").iterdir())
 
 
@@ -155,10 +155,10 @@ def test_killed_prepare_resumes_to_the_same_outputs(trained: Path, moment: str, 
     ],
 )
 def test_other_killed_stages_run_again_to_the_same_outputs(trained: Path, stage: str, number: int) -> None:
-    expected = locked_outs(trained)
+    expected = read_outs_in_lock(trained)
     kill(trained, stage, "open", number)
     run(trained, "dvc", "repro", "-f", "-s", stage)
-    assert locked_outs(trained) == expected
+    assert read_outs_in_lock(trained) == expected
 
 
 def signal_training(repo: Path, prefix: str, number: signal.Signals) -> str:
@@ -180,10 +180,10 @@ def signal_training(repo: Path, prefix: str, number: signal.Signals) -> str:
 
 
 def test_dvc_repro_killed_with_all_its_processes_resumes(trained: Path) -> None:
-    expected = locked_outs(trained)
+    expected = read_outs_in_lock(trained)
     signal_training(trained, "run ", signal.SIGKILL)
     run(trained, "dvc", "repro", "-f", "-s", "train")
-    assert locked_outs(trained) == expected
+    assert read_outs_in_lock(trained) == expected
 
 
 def test_training_resumes_after_each_sigterm_of_a_scheduler(trained: Path) -> None:

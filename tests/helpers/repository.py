@@ -59,7 +59,7 @@ def compose(repo: Path, *overrides: str) -> None:
     run(repo, "python", "-m", "captioner.cli", "params", *overrides, PYTHONPATH="src")
 
 
-def locked_outs(repo: Path) -> dict[str, list[dict[str, Any]]]:
+def read_outs_in_lock(repo: Path) -> dict[str, list[dict[str, Any]]]:
     """Return the outs of each stage, with their hashes, as dvc.lock records them."""
     stages = yaml.safe_load((repo / "dvc.lock").read_text())["stages"]
     return {name: stage["outs"] for name, stage in stages.items()}

@@ -95,6 +95,6 @@ def test_equal_captions_give_equal_bytes(tmp_path: Path):
         assert (one.tokens / file).read_bytes() == (two.tokens / file).read_bytes()
 
 
-def test_the_vocabulary_contains_the_words_that_the_scores_count(tmp_path: Path):
+def test_the_vocabulary_uses_the_tokenizer_of_the_scores(tmp_path: Path):
     adapted = tokenize_adapt(TextConfig(vocab_size=100, max_length=20), write_captions(tmp_path))
     assert set(ptb_tokenize("A cat, a hat!")) <= set(adapted.tokens)

@@ -28,7 +28,7 @@ def make_pipeline(images: list[list[list[int]]], batch_size: int, **options) -> 
 
 def extract_captions(batch: Batch) -> list[tuple[int, tuple[int, ...]]]:
     """Return (image, ids) of each caption, from targets and token positions, after a check of the inputs."""
-    inputs_BxKxT = batch.inputs["inputs"]
+    inputs_BxKxT = batch.inputs["input_ids"]
     targets_BxKxT = np.full(inputs_BxKxT.shape, PAD)
     real = batch.weights_XxR == 1
     assert real.sum() == batch.tokens
@@ -73,9 +73,9 @@ def test_word_dropout_changes_inputs_but_not_targets():
     plain, dropped = (make_pipeline(images, 200, seed=3, word_dropout=rate) for rate in (0.0, 0.3))
     (before,), (after,) = list(plain.shuffled(1)), list(dropped.shuffled(1))
     np.testing.assert_array_equal(before.targets_XxR, after.targets_XxR)
-    words = before.inputs["inputs"] == 5
-    assert (before.inputs["inputs"][~words] == after.inputs["inputs"][~words]).all()
-    assert abs((after.inputs["inputs"][words] == UNKNOWN).mean() - 0.3) < 0.03
+    words = before.inputs["input_ids"] == 5
+    assert (before.inputs["input_ids"][~words] == after.inputs["input_ids"][~words]).all()
+    assert abs((after.inputs["input_ids"][words] == UNKNOWN).mean() - 0.3) < 0.03
 
 
 @settings(max_examples=60)

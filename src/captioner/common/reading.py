@@ -42,3 +42,13 @@ def reading_stage_output(path: Path) -> Iterator[None]:
         if isinstance(error, UserError) or (isinstance(error, OSError) and error.errno):
             raise
         raise UserError(f"{path} is damaged ({first_line(error)}): `dvc repro` makes it again") from None
+
+
+def check_split_exists(path: Path, split: str) -> None:
+    """Check that ``prepare`` wrote the file of a split.
+
+    Raises:
+        UserError: the file is missing.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is missing: the dataset has no {split} split, or `dvc repro prepare` has not run")

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from captioner.common.errors import UserError
-from captioner.common.reading import reading_stage_output
+from captioner.common.reading import check_split_exists, reading_stage_output
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,8 +49,7 @@ def read_captions_table(folder: Path, split: str) -> CaptionsTable:
     import pyarrow.parquet as pq
 
     path = folder / f"{split}.parquet"
-    if not path.is_file():
-        raise UserError(f"{path} is missing: the dataset has no {split} split, or `dvc repro prepare` has not run")
+    check_split_exists(path, split)
     with reading_stage_output(path):
         columns = pq.read_table(path, schema=_schema()).to_pydict()
     return CaptionsTable(columns["image_id"], columns["file_name"], columns["captions"])

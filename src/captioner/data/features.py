@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from captioner.common.errors import UserError
-from captioner.common.reading import reading_stage_output
+from captioner.common.reading import check_split_exists, reading_stage_output
 from captioner.common.writing import reserve_space, write_text_atomically
 
 FLUSH_TIME_SHARE = 0.02  # largest share of the time that `FeaturesWriter.append` spends on flushing
@@ -22,8 +21,7 @@ def read_features(folder: Path, split: str) -> np.ndarray:
         UserError: the array is missing or damaged.
     """
     path = folder / f"{split}.npy"
-    if not path.is_file():
-        raise UserError(f"{path} is missing: the dataset has no {split} split, or `dvc repro prepare` has not run")
+    check_split_exists(path, split)
     with reading_stage_output(path):
         features_NxPxC: np.ndarray = np.load(path, mmap_mode="r")
     return features_NxPxC

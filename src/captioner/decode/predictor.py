@@ -43,10 +43,10 @@ class Predictor:
         from captioner.model.saving import load_model
         from captioner.text.vocabulary import Vocabulary
 
-        network, shape = load_model(model)
+        network, sizes = load_model(model)
         self.extractor = Extractor(extractor)
         features = self.extractor.positions, self.extractor.channels
-        expected = shape["positions"], shape["channels"]
+        expected = sizes["positions"], sizes["channels"]
         if features != expected:
             raise UserError(
                 f"{extractor.name} gives features of {features}, the model was trained on {expected}: "

@@ -69,7 +69,7 @@ class Captioner(keras.Model):
         self(
             {
                 "features": ops.zeros((1, positions, channels), "float16"),
-                "inputs": ops.zeros((1, 1, 2), "int32"),
+                "input_ids": ops.zeros((1, 1, 2), "int32"),
                 "token_positions": ops.zeros((1, 1), "int32"),
             }
         )
@@ -104,16 +104,16 @@ class Captioner(keras.Model):
         """Return the input of the output layer [X, R, W] for the real tokens of a batch of reference captions.
 
         Args:
-            inputs: ``features`` [B, P, C]; ``inputs`` [B, K, T], the id before each token; ``token_positions`` [X, R],
-                the indices of the real tokens in [B * K * T], so that no logits are computed for padding.
+            inputs: ``features`` [B, P, C]; ``input_ids`` [B, K, T], the id before each token; ``token_positions``
+                [X, R], the indices of the real tokens in [B * K * T], so that no logits are computed for padding.
             training: whether to apply dropout.
         """
         keys_BxPxA, state_BxU = self.encode(inputs["features"], training)
-        _, captions, steps = inputs["inputs"].shape
-        images = ops.shape(inputs["inputs"])[0]
-        steps = ops.shape(inputs["inputs"])[2] if steps is None else steps
-        captions = ops.shape(inputs["inputs"])[1] if captions is None else captions
-        embedded_MxTxE = self.embedding(ops.reshape(inputs["inputs"], (images * captions, steps)))
+        _, captions, steps = inputs["input_ids"].shape
+        images = ops.shape(inputs["input_ids"])[0]
+        steps = ops.shape(inputs["input_ids"])[2] if steps is None else steps
+        captions = ops.shape(inputs["input_ids"])[1] if captions is None else captions
+        embedded_MxTxE = self.embedding(ops.reshape(inputs["input_ids"], (images * captions, steps)))
         embedded_MxTxE = self.dropout(embedded_MxTxE, training=training)
         state_MxU = ops.repeat(state_BxU, captions, axis=0)
         states_MxTxU = self.gru(embedded_MxTxE, initial_state=state_MxU, training=training)

@@ -1,4 +1,4 @@
-"""Files of the trained model: weights in ``captioner.weights.h5``, the model's shape in ``config.json``.
+"""Files of the trained model: weights in ``captioner.weights.h5``, parameters and sizes in ``config.json``.
 
 ``summary.txt`` is for readers: every layer with its output shape and its number of parameters.
 """
@@ -26,20 +26,21 @@ _LINE_LENGTH = 88  # characters; Keras's default in a wide terminal
 
 
 def save_model(model: Captioner, settings: ModelConfig, positions: int, channels: int, folder: Path) -> None:
-    """Write weights, shape and summary of ``model``. Equal weights give equal bytes.
+    """Write weights, config and summary of ``model``. Equal weights give equal bytes.
 
-    The weights are first copied to a new model, because those of a compiled model include the optimizer's.
+    The features of an image are ``positions`` (cells of the grid) x ``channels``. The weights are first copied to a new
+    model: for a compiled model, Keras would also write the optimizer's variables.
 
     Raises:
         OSError: the disk is full.
     """
-    shape = {"vocab_size": model.vocab_size, "positions": positions, "channels": channels}
+    sizes = {"vocab_size": model.vocab_size, "positions": positions, "channels": channels}
     copy = Captioner(settings, model.vocab_size)
     copy.build_for(positions, channels)
     copy.set_weights(model.get_weights())
     folder.mkdir(parents=True, exist_ok=True)
     save_weights(copy, folder / WEIGHTS_FILE)
-    text = json.dumps({"model": settings.model_dump(), **shape}, indent=2, sort_keys=True)
+    text = json.dumps({"model": settings.model_dump(), **sizes}, indent=2, sort_keys=True)
     (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
     (folder / SUMMARY_FILE).write_text(_summarize(copy, positions, channels), encoding="utf-8")
 
@@ -52,7 +53,7 @@ def _summarize(model: Captioner, positions: int, channels: int) -> str:
     hidden = model.call(
         {
             "features": keras.Input(batch_shape=(1, positions, channels), dtype="float16"),
-            "inputs": keras.Input(batch_shape=(1, 1, 1), dtype="int32"),
+            "input_ids": keras.Input(batch_shape=(1, 1, 1), dtype="int32"),
             "token_positions": keras.Input(batch_shape=(1, 1), dtype="int32"),
         }
     )
@@ -60,8 +61,10 @@ def _summarize(model: Captioner, positions: int, channels: int) -> str:
         model.output_layer(hidden)
     lines = [f"Shapes for one image of {positions} x {channels} features and one token of its caption."]
     if model.settings.tie_embeddings:
-        lines.append(f"The output layer uses the embedding's matrix and adds {model.vocab_size:,} biases to the total.")
-    # Keras takes the table's width and line characters from the terminal; a hashed file must not depend on it.
+        biases = f"{model.vocab_size:,} biases"
+        lines.append(f"The output layer has no row: it uses the embedding's matrix. Its {biases} are in the total.")
+    # Keras takes the table's width from COLUMNS and its line characters from the encoding of the standard output; a
+    # hashed file must depend on neither.
     columns = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = str(_LINE_LENGTH)
     try:
@@ -76,20 +79,21 @@ def _summarize(model: Captioner, positions: int, channels: int) -> str:
 
 
 def load_model(folder: Path) -> tuple[Captioner, dict[str, Any]]:
-    """Return the model that `save_model` wrote, and its shape: ``vocab_size``, ``positions``, ``channels``.
+    """Return the model that `save_model` wrote, and its sizes: ``vocab_size``, ``positions``, ``channels``.
 
     Raises:
-        UserError: a file of the model is missing, or the files do not belong together.
+        UserError: a file of the model is missing or damaged, or the files do not belong together.
     """
     try:
-        shape = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        model = Captioner(ModelConfig.model_validate(shape.pop("model")), shape["vocab_size"])
-        model.build_for(shape["positions"], shape["channels"])
+        sizes = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        model = Captioner(ModelConfig.model_validate(sizes.pop("model")), sizes["vocab_size"])
+        model.build_for(sizes["positions"], sizes["channels"])
         model.load_weights(folder / WEIGHTS_FILE)
     except FileNotFoundError as error:
         raise UserError(f"{error.filename or folder}: there is no trained model here; `dvc repro` trains one") from None
     except (KeyError, ValueError, OSError) as error:
+        reason = first_line(error)
         raise UserError(
-            f"{folder}: the model's files do not belong together ({first_line(error)}); run `dvc repro -f train`"
+            f"{folder}: the model's files are damaged or do not belong together ({reason}); run `dvc repro -f train`"
         ) from None
-    return model, shape
+    return model, sizes

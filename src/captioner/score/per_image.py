@@ -1,4 +1,4 @@
-"""``reports/per_image.csv``: each caption's contribution to the scores."""
+"""``reports/per_image.csv``: each caption's contribution to the scores. In array names, N counts images."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from captioner.common.errors import UserError
 from captioner.score.metrics import Scores
 
 _ORDERS = range(1, 5)  # of n-grams
-COLUMNS = [
-    *("image_id", "cider", "rouge_l", "words", "reference_words"),
+_COUNTS = [
+    *("words", "reference_words"),
     *(f"ngram_matches_{n}" for n in _ORDERS),
     *(f"ngram_totals_{n}" for n in _ORDERS),
-    "caption",
 ]
+COLUMNS = ["image_id", "cider", "rouge_l", *_COUNTS, "caption"]
 
 
 def format_per_image(scores: Scores, captions: Mapping[int, str]) -> str:
-    """Return a CSV with a row per image, in the order of the ids. `parse_per_image` returns the same scores."""
+    """Return a CSV with a row per image, in the order of the scores. `parse_per_image` reads it without loss."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -45,12 +45,12 @@ def parse_per_image(text: str) -> Scores:
     """
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     try:
-        values = {name: np.asarray([float(row[name]) for row in rows]) for name in COLUMNS[:-1]}
+        values = {name: np.asarray([float(row[name]) for row in rows]) for name in COLUMNS if name != "caption"}
     except (KeyError, TypeError, ValueError):
         values = {}
     if not rows or not values:
-        raise UserError("this is not the table of scores per image that `evaluate` writes: `dvc repro` makes it")
-    counts = {name: values[name].astype(np.int64) for name in COLUMNS[3:-1]}
+        raise UserError("the table of scores per image is not one that `evaluate` wrote: run `dvc repro`")
+    counts = {name: values[name].astype(np.int64) for name in _COUNTS}
     return Scores.from_counts(
         [int(image_id) for image_id in values["image_id"]],
         np.stack([counts[f"ngram_matches_{n}"] for n in _ORDERS], axis=1),

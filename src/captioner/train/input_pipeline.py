@@ -21,7 +21,7 @@ class Batch:
     """The input of one training step.
 
     Attributes:
-        inputs: ``features`` [B, P, C] float16; ``inputs`` [B, K, T] int32, the id before each token;
+        inputs: ``features`` [B, P, C] float16; ``input_ids`` [B, K, T] int32, the id before each token;
             ``token_positions`` [X, R] int32, the indices of the real tokens in [B * K * T], in X chunks of R.
         targets_XxR: the ids of the real tokens, int32.
         weights_XxR: 1 for a real token, 0 for the padding of the last chunk.
@@ -91,7 +91,7 @@ class InputPipeline:
         return Batch(
             inputs={
                 "features": self.features_NxPxC[rows],
-                "inputs": inputs_BxKxT,
+                "input_ids": inputs_BxKxT,
                 "token_positions": _split_into_chunks(positions.astype(np.int32)),
             },
             targets_XxR=_split_into_chunks(targets),

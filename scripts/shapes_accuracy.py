@@ -1,6 +1,6 @@
 """Print the share of generated captions that name the colour and shape of every object of the built-in dataset.
 
-    PYTHONPATH=src python scripts/object_accuracy.py
+    PYTHONPATH=src python scripts/shapes_accuracy.py
 
 Compares reports/captions.json with the scenes, and lists the wrong captions.
 """
