@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,10 @@ _METRICS = {
     "val_loss_word": ("… per word", "the same sum of nats divided by the number of words"),
 }
 
-_STYLE, _SCRIPT = ((Path(__file__).parent / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+_HTML, _STYLE, _SCRIPT = (
+    (Path(__file__).parent / f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
+)
+_TEMPLATE = Template(_HTML)
 
 
 def render_page(
@@ -83,50 +87,17 @@ def render_page(
     diagram = f'<img src="{_encode_png_uri(figures / "model.png")}" alt="{escape(model_text)}">'
     loss = "Training and validation loss by epoch, with the best epoch marked"
     curves = f'<img src="{_encode_png_uri(figures / "loss.png")}" alt="{loss}">'
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>captioner: scores and captions</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<header>
-<h1>Scores and captions</h1>
-<p>{caption_count:,} captions of the {escape(split)} split, scored against all reference captions of their images.</p>
-</header>
-<main>
-<section>
-<h2>Scores</h2>
-{_render_score_table(metrics)}
-</section>
-<section>
-<h2>Model</h2>
-<p>Below the name of each layer: its type and output width. Blue layers process the image, red layers the words. Grey
-layers are frozen.</p>
-<div class="plot">{diagram}</div>
-</section>
-<section>
-<h2>Training</h2>
-<div class="plot">{curves}</div>
-</section>
-<section>
-<h2>Captions</h2>
-<p>The generated captions of {len(gallery)} images, evenly spaced over the split. Point at a word, tap it, or move to it
-with the keyboard to see its attention: the image darkens where the weights are low.</p>
-<p><label>Order <select id="order"><option value="spread">dataset order</option>
-<option value="best">highest CIDEr first</option><option value="worst">lowest CIDEr first</option>
-<option value="random">random</option></select></label></p>
-<div id="gallery">
-{"".join(map(_render_image, gallery))}
-</div>
-</section>
-</main>
-<script>{_SCRIPT}</script>
-</body>
-</html>
-"""
+    return _TEMPLATE.substitute(
+        style=_STYLE,
+        script=_SCRIPT,
+        caption_count=f"{caption_count:,}",
+        split=escape(split),
+        scores=_render_score_table(metrics),
+        diagram=diagram,
+        curves=curves,
+        image_count=len(gallery),
+        gallery="".join(map(_render_image, gallery)),
+    )
 
 
 def _render_score_table(metrics: dict[str, float]) -> str:
