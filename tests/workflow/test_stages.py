@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers.repository import ROOT, SMALL, STAGES, changed, compose, locked_outs, make_repo, run
+from helpers.repository import ROOT, SMALL, STAGES, changed, compose, make_repo, read_outs_in_lock, run
 from PIL import Image
 
 # Changes in these packages rerun no stage: tracking records results, and config checks the whole of params.yaml.
@@ -190,7 +190,7 @@ def test_repository_in_another_folder_gives_the_same_bytes(repo: Path, datasets:
     other = make_repo(tmp_path)
     compose(other, *SMALL, f"data.data_dir={datasets}")
     run(other, "dvc", "repro")
-    assert locked_outs(other) == locked_outs(repo)
+    assert read_outs_in_lock(other) == read_outs_in_lock(repo)
 
 
 @pytest.mark.slow
