@@ -39,7 +39,7 @@ def write_captions(folder: Path, images: int) -> tuple[str, str]:
     """Write generated and reference captions in COCO's formats; return their paths."""
     captions = make_captions(images, 10_000)
     references = [[" ".join(f"w{i}" for i in ids[:-1]) for ids in captions.of_image(row)] for row in range(images)]
-    # The first half of a generated caption is from one of its own references, the second from another image's.
+    # The first half of a generated caption is from a reference of the image, the second from one of another image.
     random = np.random.default_rng(0)
     generated = [
         f"{' '.join(own[0].split()[:6])} {' '.join(references[random.integers(images)][1].split()[:5])}"

@@ -71,6 +71,11 @@ class Workspace:
         return self.root / "models/captioner"
 
     @property
+    def history(self) -> Path:
+        """The losses of each step and epoch of the training."""
+        return self.model / "history.json"
+
+    @property
     def checkpoints(self) -> Path:
         """Unfinished work. It is not an out, because DVC deletes outs before it runs a stage."""
         return self.root / "data/checkpoints"
@@ -92,6 +97,15 @@ class Workspace:
     @property
     def metrics(self) -> Path:
         return self.reports / "metrics.json"
+
+    @property
+    def intervals(self) -> Path:
+        """The 95 % interval of each score."""
+        return self.reports / "intervals.json"
+
+    @property
+    def page(self) -> Path:
+        return self.reports / "index.html"
 
     @property
     def per_image(self) -> Path:

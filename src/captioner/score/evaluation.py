@@ -90,7 +90,7 @@ def evaluate_captions(workspace: Workspace, split: str, figure_images: int) -> d
     draw_model(inputs.config, figures / "model.png")
     description = describe_model(inputs.config)
     html = render_page(metrics | intervals, split, len(inputs.captions), figures, description, gallery)
-    (workspace.reports / "index.html").write_text(html, encoding="utf-8")
+    workspace.page.write_text(html, encoding="utf-8")
     workspace.per_image.write_text(format_per_image(scores, inputs.captions), encoding="utf-8")
     _write_numbers(workspace, metrics, intervals, inputs.history)
     return metrics | intervals
@@ -113,7 +113,7 @@ def _read_inputs(workspace: Workspace, split: str) -> _Inputs:
         references=dict(zip(table.image_ids, table.captions, strict=True)),
         attention=_read_attention(workspace.attention),
         config=_read_json(workspace.model / "config.json"),
-        history=_read_json(workspace.model / "history.json"),
+        history=_read_json(workspace.history),
         vocabulary=Vocabulary.read(workspace.vocabulary),
         training=TokenizedCaptions.read(workspace.tokens / "train"),
     )
@@ -183,7 +183,7 @@ def _write_numbers(
     workspace: Workspace, metrics: dict[str, float], intervals: dict[str, float], history: dict[str, Any]
 ) -> None:
     """Write the JSON files, and the CSV files for `dvc plots`."""
-    for path, values in ((workspace.metrics, metrics), (workspace.reports / "intervals.json", intervals)):
+    for path, values in ((workspace.metrics, metrics), (workspace.intervals, intervals)):
         path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     columns = ("epoch", "loss", "val_loss")
     losses = [columns, *([str(entry[column]) for column in columns] for entry in history["epochs"])]

@@ -76,7 +76,7 @@ def output_hashes(workspace: Workspace = Workspace(), until: str = STAGES[-1]) -
     files = {
         "tokenize-adapt.vocabulary": workspace.vocabulary,
         "train.weights": weights,
-        "train.history": workspace.model / "history.json",
+        "train.history": workspace.history,
         "sample.captions": workspace.generated_captions,
         "evaluate.metrics": workspace.metrics,
     }

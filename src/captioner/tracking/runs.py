@@ -187,7 +187,7 @@ def _log_evaluation(store: MlflowStore, params: Params, metrics: dict[str, float
         skipped = len(list(csv.reader(file))) - 1
     store.log_metrics(run_id, [{"step": 0, **metrics, "skipped_pictures": skipped}], "step")
     files = [workspace.dvc_lock, workspace.skipped, workspace.generated_captions, workspace.metrics]
-    files += [workspace.reports / "intervals.json", workspace.per_image, workspace.reports / "index.html"]
+    files += [workspace.intervals, workspace.per_image, workspace.page]
     store.log_artifacts(run_id, [*files, workspace.figures])
     store.set_tags(run_id, {OUTPUT_HASH_PREFIX + name: value for name, value in output_hashes().items()})
     store.finish(run_id)
@@ -251,7 +251,7 @@ def _log_model(store: MlflowStore, run_id: str) -> None:
 
 
 def _log_history(store: MlflowStore, run_id: str) -> None:
-    history = json.loads((Workspace().model / "history.json").read_text(encoding="utf-8"))
+    history = json.loads(Workspace().history.read_text(encoding="utf-8"))
     store.log_metrics(run_id, history["steps"], "step", prefix="step_")
     store.log_metrics(run_id, history["epochs"], "epoch")
 

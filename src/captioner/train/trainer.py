@@ -95,7 +95,7 @@ def train_model(
     history = trainer.run(on_epoch_end)
     save_model(network, model, positions, channels, workspace.model)
     text = json.dumps(history, indent=1, sort_keys=True)
-    (workspace.model / "history.json").write_text(text + "\n", encoding="utf-8")
+    workspace.history.write_text(text + "\n", encoding="utf-8")
     trainer.checkpoints.remove()
     return history
 

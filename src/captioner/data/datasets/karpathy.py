@@ -20,7 +20,7 @@ from captioner.common.reading import read_json
 from captioner.data.datasets.coco import unshuffled_dataset_info
 from captioner.data.images import read_image
 
-SPLITS = ("train", "restval", "val", "test")
+KARPATHY_SPLITS = ("train", "restval", "val", "test")
 REQUIRED_SPLITS = ("train", "val")
 MAX_NAME_BYTES = 255  # of a file name, on the usual file systems
 FORMAT = '{"images": [{"filename": ..., "split": ..., "cocoid" or "imgid": ..., "sentences": [{"raw": ...}]}]}'
@@ -164,8 +164,8 @@ def _parse_entry(folder: Path, entry: Any, number: int, json_path: Path, skip: b
     ids = (image_id, *(sentence_id for sentence_id, _ in sentences))
     if not all(isinstance(value, str) for value in strings) or not all(map(_is_int64, ids)):
         raise UserError(f"{label}: names, splits and captions must be text, ids whole numbers: expected {FORMAT}")
-    if split not in SPLITS:
-        raise UserError(f"{label}: its split is {split!r}; allowed: {', '.join(SPLITS)}")
+    if split not in KARPATHY_SPLITS:
+        raise UserError(f"{label}: its split is {split!r}; allowed: {', '.join(KARPATHY_SPLITS)}")
     captions = tuple((sentence_id, raw) for sentence_id, raw in sentences if raw.strip())
     if not captions:
         raise UserError(f"{label} has no caption: give it one, or remove the image")
