@@ -136,7 +136,7 @@ def _draw_gumbel_noise(strategy: DecodingStrategy, seeds: Sequence[tuple[int, ..
 
 
 def _run_padded(strategy: DecodingStrategy, inputs: dict[str, np.ndarray], batch_size: int) -> dict[str, Any]:
-    """Run a batch that is padded to ``batch_size`` with copies of its last row; return the outputs without the padding."""
+    """Run a batch that is padded to ``batch_size`` with copies of its last row; return the outputs of its rows."""
     rows = len(inputs["features"])
     padded = {
         key: np.concatenate([value, np.repeat(value[-1:], batch_size - rows, axis=0)]) for key, value in inputs.items()
