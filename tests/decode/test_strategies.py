@@ -8,17 +8,24 @@ from functools import lru_cache
 import keras
 import numpy as np
 import pytest
+import yaml
+from helpers.repository import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
+from captioner.common.errors import UserError
+from captioner.config.params import check_params
 from captioner.decode.beam_search import BeamSearch
+from captioner.decode.config import DecodeConfig
 from captioner.decode.sampling import TopKSampling
 from captioner.text.vocabulary import END, PAD, START, UNKNOWN
 
 WORDS = 4
 VOCAB_SIZE = 4 + WORDS
 MAX_LENGTH = 3
+DECODE = {"split": "val", "strategy": "top_k", "beam_size": 3, "length_penalty": 1.0, "top_k": 3, "min_length": 1}
+DECODE |= {"batch_size": 2}
 
 
 class TableNetwork(keras.layers.Layer):
@@ -36,8 +43,7 @@ class TableNetwork(keras.layers.Layer):
         rows_BxRxV = ops.reshape(keys_Bx1xC, (-1, (MAX_LENGTH + 1) * VOCAB_SIZE, VOCAB_SIZE))
         row_BxK = ops.cast(states_BxKx1[..., 0], "int32") * VOCAB_SIZE + ids_BxK
         logits_BxKxV = ops.take_along_axis(rows_BxRxV, ops.expand_dims(row_BxK, -1), axis=1)
-        weights_BxKx1 = ops.cast(ops.expand_dims(ids_BxK, -1), "float32")
-        return logits_BxKxV, states_BxKx1 + 1, weights_BxKx1
+        return logits_BxKxV, states_BxKx1 + 1
 
 
 @lru_cache
@@ -64,18 +70,12 @@ def run(search, logits_BxTxVxV: np.ndarray, noise: np.ndarray | None = None) -> 
 
 
 def log_probability(logits_TxVxV: np.ndarray, words: tuple[int, ...], min_length: int) -> float:
-    """Return log p of a caption with its ``<end>``, computed word by word in numpy."""
-    total, last = 0.0, START
-    for step, word in enumerate((*words, END)):
-        logits_V = logits_TxVxV[step, last].astype("float32").astype(float)
-        forbidden = {PAD, UNKNOWN, START} | ({END} if step < min_length else set())
-        if step >= MAX_LENGTH:
-            forbidden |= set(range(VOCAB_SIZE)) - {END}
-        allowed = [v for v in range(VOCAB_SIZE) if v not in forbidden]
-        assert word in allowed
-        total += logits_V[word] - np.log(np.exp(logits_V[allowed]).sum())
-        last = word
-    return total
+    """Return log p of a caption with its ``<end>``, computed word by word in numpy with a softmax over all tokens."""
+    assert min_length <= len(words) <= MAX_LENGTH
+    assert all(word > END for word in words)
+    steps = enumerate(zip((START, *words), (*words, END), strict=True))
+    table = logits_TxVxV.astype(float)
+    return sum(table[step, last, word] - np.log(np.exp(table[step, last]).sum()) for step, (last, word) in steps)
 
 
 def all_captions(min_length: int):
@@ -165,13 +165,44 @@ def test_special_tokens_never_occur_even_if_they_are_most_probable(search):
         assert not {PAD, UNKNOWN, START} & set(words)
 
 
-@pytest.mark.parametrize("search", [beam_search(), top_k_sampling()], ids=["beam_search", "top_k_sampling"])
-def test_attention_rows_belong_to_the_returned_caption(search):
-    """The attention of `TableNetwork` is the id of the previous token, so the rows must spell the caption."""
-    outputs = run(search, random_logits(11))
-    for ids_T, attention_TxP in zip(outputs["ids"], outputs["attention"], strict=True):
-        words = caption_words(ids_T)
-        assert list(attention_TxP[: len(words) + 1, 0]) == [START, *words]
+@pytest.mark.parametrize("search", [beam_search(), top_k_sampling(k=1)], ids=["beam_search", "greedy_search"])
+def test_probability_of_unknown_is_not_handed_to_other_tokens(search):
+    """After word 4 the network is sure of ``<unk>``, so caption 4 is improbable; beam search must prefer caption 5."""
+    p = np.full((MAX_LENGTH + 1, VOCAB_SIZE, VOCAB_SIZE), 1e-6)
+    p[0, START, [4, 5]] = 0.6, 0.4
+    p[1, 4, [UNKNOWN, END]] = 0.99, 0.01
+    p[1, 5, [UNKNOWN, END]] = 0.4, 0.6
+    outputs = run(search, np.log(p)[None].astype("float32"))
+    word = caption_words(outputs["ids"][0])
+    assert word == ((4,) if isinstance(search, TopKSampling) else (5,))
+    assert np.exp(outputs["score"][0]) == pytest.approx({4: 0.006, 5: 0.24}[word[0]], rel=1e-3)
+
+
+@settings(max_examples=50)
+@given(
+    seed=st.integers(0, 10_000),
+    temperature=st.floats(0.01, allow_infinity=False) | st.sampled_from([0.01, 1e9, 1e30, 1.7e308]),
+    k=st.sampled_from([1, 3, VOCAB_SIZE]),
+    min_length=st.sampled_from([0, 2]),
+)
+def test_no_special_token_is_sampled_at_any_temperature(seed, temperature, k, min_length):
+    assert DecodeConfig.model_validate(DECODE | {"temperature": temperature}).temperature == temperature
+    logits_BxTxVxV = random_logits(seed) * 5
+    logits_BxTxVxV[..., [PAD, UNKNOWN, START]] += 50
+    noise_BxTxk = np.random.default_rng(seed).gumbel(size=(2, MAX_LENGTH + 1, k)).astype("float32")
+    search = TopKSampling(TableNetwork(), MAX_LENGTH, min_length, k, temperature)
+    outputs = search({"features": logits_BxTxVxV.reshape(2, 1, -1), "noise": noise_BxTxk})
+    for ids_T, score, logits_TxVxV in zip(np.asarray(outputs["ids"]), outputs["score"], logits_BxTxVxV, strict=True):
+        expected = log_probability(logits_TxVxV, caption_words(ids_T), min_length)
+        assert float(score) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("temperature", [1e-12, 0.0099, 0, -1])
+def test_temperature_below_a_hundredth_is_refused_in_one_line(temperature):
+    tree = yaml.safe_load((ROOT / "params.yaml").read_text())
+    tree["decode"]["temperature"] = temperature
+    with pytest.raises(UserError, match=r"^params.yaml: decode.temperature is .* greater than or equal to 0.01$"):
+        check_params(tree)
 
 
 def test_an_image_gets_the_same_caption_alone_and_in_a_batch():

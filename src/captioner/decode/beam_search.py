@@ -32,7 +32,7 @@ class BeamSearch(DecodingStrategy):
         return score / ops.cast(ops.maximum(words, 1), "float32") ** self.length_penalty
 
     def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Return ``ids`` [B, T], ``score`` [B] (normalised log p) and ``attention`` [B, T, P]."""
+        """Return ``ids`` [B, T] and ``score`` [B], the network's log p of the caption, normalised."""
         keys_BxPxA, state_BxU = self.network.encode(inputs["features"])
         beams, best = self._start(keys_BxPxA, state_BxU)
 
@@ -50,7 +50,7 @@ class BeamSearch(DecodingStrategy):
 
     def _start(self, keys_BxPxA: Any, state_BxU: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the beams before the first word, and an empty best caption."""
-        images, positions = ops.shape(keys_BxPxA)[0], keys_BxPxA.shape[1]
+        images = ops.shape(keys_BxPxA)[0]
         # All beams are equal before the first word. Only the first is possible, so that no caption occurs twice.
         first_K = ops.where(ops.arange(self.beam_size) == 0, 0.0, LOG_ZERO)
         beams = {
@@ -58,31 +58,24 @@ class BeamSearch(DecodingStrategy):
             "state": ops.repeat(ops.expand_dims(state_BxU, 1), self.beam_size, axis=1),
             "score": ops.zeros((images, 1)) + first_K,
             "ids": ops.full((images, self.beam_size, self.steps), PAD, "int32"),
-            "attention": ops.zeros((images, self.beam_size, self.steps, positions)),
         }
-        best = {
-            "score": ops.full((images,), LOG_ZERO),
-            "ids": ops.full((images, self.steps), PAD, "int32"),
-            "attention": ops.zeros((images, self.steps, positions)),
-        }
+        best = {"score": ops.full((images,), LOG_ZERO), "ids": ops.full((images, self.steps), PAD, "int32")}
         return beams, best
 
     def _rank_continuations(self, step: Any, beams: dict[str, Any], keys_BxPxA: Any) -> dict[str, Any]:
         """Return the 2K most probable continuations of the beams, in descending order."""
-        logits_BxKxV, states_BxKxU, weights_BxKxP = self.network.step(beams["last"], beams["state"], keys_BxPxA)
+        logits_BxKxV, states_BxKxU = self.network.step(beams["last"], beams["state"], keys_BxPxA)
         scores_BxKxV = ops.expand_dims(beams["score"], -1) + self.log_probabilities(logits_BxKxV, step)
         vocab_size = self.network.vocab_size
         flat_scores = ops.reshape(scores_BxKxV, (-1, self.beam_size * vocab_size))
         scores_Bx2K, index_Bx2K = ops.top_k(flat_scores, self.candidate_count)
         beam_Bx2K = index_Bx2K // vocab_size
         last_Bx2K = ops.cast(index_Bx2K % vocab_size, "int32")
-        attention_BxKxTxP = self.with_attention_at(beams["attention"], step, weights_BxKxP)
         return {
             "last": last_Bx2K,
             "state": _gather(states_BxKxU, beam_Bx2K),
             "score": scores_Bx2K,
             "ids": self.with_ids_at(_gather(beams["ids"], beam_Bx2K), step, last_Bx2K),
-            "attention": _gather(attention_BxKxTxP, beam_Bx2K),
         }
 
     def _select_beams(self, candidates: dict[str, Any]) -> dict[str, Any]:
@@ -100,7 +93,6 @@ class BeamSearch(DecodingStrategy):
         new = {
             "score": ops.take_along_axis(finished_Bx2K, index_Bx1, axis=-1)[:, 0],
             "ids": _gather(candidates["ids"], index_Bx1)[:, 0],
-            "attention": _gather(candidates["attention"], index_Bx1)[:, 0],
         }
         is_better_B = new["score"] > best["score"]
         return {

@@ -17,6 +17,6 @@ class DecodeConfig(Section):
     beam_size: PositiveInt
     length_penalty: Annotated[float, Field(ge=0)]
     top_k: PositiveInt
-    temperature: Annotated[float, Field(gt=0)]
+    temperature: Annotated[float, Field(ge=0.01)]
     min_length: Annotated[int, Field(ge=0)]
     batch_size: PositiveInt

@@ -9,7 +9,7 @@ from typing import Any
 
 from keras import ops
 
-from captioner.decode.strategy import DecodingStrategy, StepNetwork
+from captioner.decode.strategy import LOG_ZERO, DecodingStrategy, StepNetwork
 from captioner.text.vocabulary import END, PAD, START
 
 
@@ -26,28 +26,24 @@ class TopKSampling(DecodingStrategy):
         self.temperature = temperature
 
     def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Return ``ids`` [B, T], ``score`` [B] (log p of the caption) and ``attention`` [B, T, P]."""
+        """Return ``ids`` [B, T] and ``score`` [B], the network's log p of the caption, without temperature."""
         keys_BxPxA, state_BxU = self.network.encode(inputs["features"])
-        images, positions = ops.shape(keys_BxPxA)[0], keys_BxPxA.shape[1]
+        images = ops.shape(keys_BxPxA)[0]
 
         def is_unfinished(step: Any, _last: Any, _state: Any, ids_BxT: Any, *_rest: Any) -> Any:
             return (step < self.steps) & ~ops.all(ops.any(ids_BxT == END, axis=-1))
 
-        def extend(step: Any, last_B: Any, state_Bx1xU: Any, ids_BxT: Any, score_B: Any, attention_BxTxP: Any) -> Any:
-            logits_Bx1xV, state_Bx1xU, weights_Bx1xP = self.network.step(
-                ops.expand_dims(last_B, -1), state_Bx1xU, keys_BxPxA
-            )
-            word_Bx1, log_p_BxV = self._sample(logits_Bx1xV, step, inputs["noise"])
+        def extend(step: Any, last_B: Any, state_Bx1xU: Any, ids_BxT: Any, score_B: Any) -> Any:
+            logits_Bx1xV, state_Bx1xU = self.network.step(ops.expand_dims(last_B, -1), state_Bx1xU, keys_BxPxA)
+            word_B, log_p_B = self._sample(logits_Bx1xV, step, inputs["noise"])
             ended_B = ops.any(ids_BxT == END, axis=-1)
-            log_p_B = ops.take_along_axis(log_p_BxV, word_Bx1, axis=-1)[:, 0]
-            word_B = ops.where(ended_B, PAD, word_Bx1[:, 0])
+            word_B = ops.where(ended_B, PAD, word_B)
             return (
                 step + 1,
                 word_B,
                 state_Bx1xU,
                 self.with_ids_at(ids_BxT, step, word_B),
                 score_B + ops.where(ended_B, 0.0, log_p_B),
-                self.with_attention_at(attention_BxTxP, step, weights_Bx1xP[:, 0]),
             )
 
         start = (
@@ -56,16 +52,18 @@ class TopKSampling(DecodingStrategy):
             ops.expand_dims(state_BxU, 1),
             ops.full((images, self.steps), PAD, "int32"),
             ops.zeros((images,)),
-            ops.zeros((images, self.steps, positions)),
         )
-        _, _, _, ids_BxT, score_B, attention_BxTxP = ops.while_loop(is_unfinished, extend, start)
-        return {"ids": ids_BxT, "score": score_B, "attention": attention_BxTxP}
+        _, _, _, ids_BxT, score_B = ops.while_loop(is_unfinished, extend, start)
+        return {"ids": ids_BxT, "score": score_B}
 
     def _sample(self, logits_Bx1xV: Any, step: Any, noise_BxTxk: Any) -> tuple[Any, Any]:
-        """Return the ids [B, 1] of the sampled words, and the network's own log p [B, V], without temperature."""
-        tempered_BxV = self.log_probabilities(logits_Bx1xV, step, self.temperature)[:, 0]
-        log_p_BxV = self.log_probabilities(logits_Bx1xV, step)[:, 0]
-        values_Bxk, candidates_Bxk = ops.top_k(tempered_BxV, self.k)
+        """Return the ids [B] of the sampled words, and the network's log p [B] of each."""
+        log_p_Bxk, candidates_Bxk = ops.top_k(self.log_probabilities(logits_Bx1xV, step)[:, 0], self.k)
+        # k can exceed the number of allowed tokens. Divided by a high temperature, the others would become possible.
+        tempered_Bxk = ops.where(log_p_Bxk > LOG_ZERO, log_p_Bxk / self.temperature, LOG_ZERO)
         noise_Bxk = ops.take(noise_BxTxk, step, axis=1)[:, : self.k]
-        choice_Bx1 = ops.argmax(values_Bxk + noise_Bxk, axis=-1, keepdims=True)
-        return ops.cast(ops.take_along_axis(candidates_Bxk, choice_Bx1, axis=-1), "int32"), log_p_BxV
+        choice_Bx1 = ops.argmax(tempered_Bxk + noise_Bxk, axis=-1, keepdims=True)
+        word_Bx1, log_p_Bx1 = (
+            ops.take_along_axis(values, choice_Bx1, axis=-1) for values in (candidates_Bxk, log_p_Bxk)
+        )
+        return ops.cast(word_Bx1[:, 0], "int32"), log_p_Bx1[:, 0]

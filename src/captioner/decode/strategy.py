@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import keras
+import numpy as np
 from keras import ops
 
 from captioner.text.vocabulary import END, PAD, START, UNKNOWN
@@ -26,7 +27,7 @@ class StepNetwork(Protocol):
 
     def encode(self, features_BxPxC: Any) -> tuple[Any, Any]: ...
 
-    def step(self, ids_BxK: Any, states_BxKxU: Any, keys_BxPxA: Any) -> tuple[Any, Any, Any]: ...
+    def step(self, ids_BxK: Any, states_BxKxU: Any, keys_BxPxA: Any) -> tuple[Any, Any]: ...
 
 
 class DecodingStrategy(keras.Model):
@@ -48,20 +49,28 @@ class DecodingStrategy(keras.Model):
         """Create no weights: the network has all of them."""
         self.built = True
 
-    def log_probabilities(self, logits_BxKxV: Any, step: Any, temperature: float = 1.0) -> Any:
-        """Return log p of the next token [B, K, V], normalised over the tokens that are allowed at this step."""
+    def log_probabilities(self, logits_BxKxV: Any, step: Any) -> Any:
+        """Return the network's log p of the next token [B, K, V], with `LOG_ZERO` for those forbidden at this step.
+
+        The softmax is over all tokens. Over the allowed ones alone, the share of a forbidden token would go to the
+        others, and captions would score highest where the network is sure of ``<unk>``.
+        """
         id_V = ops.arange(self.network.vocab_size)
         is_end = id_V == END
         forbidden = (id_V == PAD) | (id_V == UNKNOWN) | (id_V == START) | (is_end & (step < self.min_length))
         forbidden = forbidden | (~is_end & (step >= self.steps - 1))
-        return ops.log_softmax(ops.where(forbidden, LOG_ZERO, logits_BxKxV / temperature), axis=-1)
+        return ops.where(forbidden, LOG_ZERO, ops.log_softmax(logits_BxKxV, axis=-1))
 
     def with_ids_at(self, ids_BxKxT: Any, step: Any, new_BxK: Any) -> Any:
         """Return a copy of the ids with those of ``step`` replaced. The axis K may be missing in all arrays."""
         is_step_T = ops.arange(self.steps) == step
         return ops.where(is_step_T, ops.expand_dims(new_BxK, -1), ids_BxKxT)
 
-    def with_attention_at(self, attention_BxKxTxP: Any, step: Any, new_BxKxP: Any) -> Any:
-        """Return a copy of the weights with those of ``step`` replaced. The axis K may be missing in all arrays."""
-        is_step_Tx1 = ops.expand_dims(ops.arange(self.steps) == step, -1)
-        return ops.where(is_step_Tx1, ops.expand_dims(new_BxKxP, -2), attention_BxKxTxP)
+
+def run_padded(model: keras.Model, inputs: dict[str, np.ndarray], batch_size: int) -> dict[str, Any]:
+    """Run a batch that is padded to ``batch_size`` with copies of its last row; return the outputs of its rows."""
+    rows = len(next(iter(inputs.values())))
+    padded = {
+        key: np.concatenate([value, np.repeat(value[-1:], batch_size - rows, axis=0)]) for key, value in inputs.items()
+    }
+    return {key: value[:rows] for key, value in model.predict_on_batch(padded).items()}

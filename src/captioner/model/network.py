@@ -23,8 +23,8 @@ class Captioner(keras.Model):
     """The captioning network.
 
     In training, `call` returns the input of the output layer for each token. In decoding, `step` returns the logits of
-    the next token. Projections exist only between different widths, or if the parameters ask for one. So
-    ``experiment=seed`` has exactly the parameters of the published recipe.
+    the next token, and `attention_weights` the attention of finished captions. Projections exist only between different
+    widths, or if the parameters ask for one. So ``experiment=seed`` has exactly the parameters of the published recipe.
     """
 
     def __init__(self, settings: ModelConfig, vocab_size: int, label_smoothing: float = 0.0) -> None:
@@ -108,23 +108,37 @@ class Captioner(keras.Model):
                 [X, R], the indices of the real tokens in [B * K * T], so that no logits are computed for padding.
             training: whether to apply dropout.
         """
-        keys_BxPxA, state_BxU = self.encode(inputs["features"], training)
-        _, captions, steps = inputs["input_ids"].shape
-        images = ops.shape(inputs["input_ids"])[0]
-        steps = ops.shape(inputs["input_ids"])[2] if steps is None else steps
-        captions = ops.shape(inputs["input_ids"])[1] if captions is None else captions
-        embedded_MxTxE = self.embedding(ops.reshape(inputs["input_ids"], (images * captions, steps)))
+        hidden_BxQxU, _ = self._attend_captions(inputs["features"], inputs["input_ids"], training)
+        positions_XxR = inputs["token_positions"]
+        hidden_XxRxU = ops.take(ops.reshape(hidden_BxQxU, (-1, self.settings.units)), positions_XxR, axis=0)
+        return self.to_output(self.dropout(hidden_XxRxU, training=training))
+
+    def attention_weights(self, features_BxPxC: Any, input_ids_BxKxT: Any) -> Any:
+        """Return the attention weights [B, K, T, P] with which the network predicts each token of known captions.
+
+        Args:
+            features_BxPxC: the features of the images.
+            input_ids_BxKxT: the id before each token, as in `call`.
+        """
+        _, weights_BxQxP = self._attend_captions(features_BxPxC, input_ids_BxKxT, training=False)
+        return ops.reshape(weights_BxQxP, (*ops.shape(input_ids_BxKxT), ops.shape(features_BxPxC)[1]))
+
+    def _attend_captions(self, features_BxPxC: Any, input_ids_BxKxT: Any, training: bool) -> tuple[Any, Any]:
+        """Return the result of `attend` for each token of known captions."""
+        keys_BxPxA, state_BxU = self.encode(features_BxPxC, training)
+        _, captions, steps = input_ids_BxKxT.shape
+        images = ops.shape(input_ids_BxKxT)[0]
+        steps = ops.shape(input_ids_BxKxT)[2] if steps is None else steps
+        captions = ops.shape(input_ids_BxKxT)[1] if captions is None else captions
+        embedded_MxTxE = self.embedding(ops.reshape(input_ids_BxKxT, (images * captions, steps)))
         embedded_MxTxE = self.dropout(embedded_MxTxE, training=training)
         state_MxU = ops.repeat(state_BxU, captions, axis=0)
         states_MxTxU = self.gru(embedded_MxTxE, initial_state=state_MxU, training=training)
         # All captions of an image are queries of the same keys, so the features are not repeated for each caption.
         states_BxQxU = ops.reshape(states_MxTxU, (images, captions * steps, self.settings.units))
-        hidden_BxQxU, _ = self.attend(states_BxQxU, keys_BxPxA, training)
-        positions_XxR = inputs["token_positions"]
-        hidden_XxRxU = ops.take(ops.reshape(hidden_BxQxU, (-1, self.settings.units)), positions_XxR, axis=0)
-        return self.to_output(self.dropout(hidden_XxRxU, training=training))
+        return self.attend(states_BxQxU, keys_BxPxA, training)
 
-    def step(self, ids_BxK: Any, states_BxKxU: Any, keys_BxPxA: Any) -> tuple[Any, Any, Any]:
+    def step(self, ids_BxK: Any, states_BxKxU: Any, keys_BxPxA: Any) -> tuple[Any, Any]:
         """Compute one decoding step for K captions of each image.
 
         Args:
@@ -133,15 +147,15 @@ class Captioner(keras.Model):
             keys_BxPxA: the projected features.
 
         Returns:
-            Logits of the next token [B, K, V], new states [B, K, U], attention weights [B, K, P].
+            Logits of the next token [B, K, V], new states [B, K, U].
         """
         shape = ops.shape(states_BxKxU)
         flat_states_MxU = ops.reshape(states_BxKxU, (-1, self.settings.units))
         embedded_MxE = self.embedding(ops.reshape(ids_BxK, (-1,)))
         _, (flat_states_MxU,) = self.gru.cell(embedded_MxE, [flat_states_MxU], training=False)
         states_BxKxU = ops.reshape(flat_states_MxU, shape)
-        hidden_BxKxU, weights_BxKxP = self.attend(states_BxKxU, keys_BxPxA, training=False)
-        return self.logits(self.to_output(hidden_BxKxU)), states_BxKxU, weights_BxKxP
+        hidden_BxKxU, _ = self.attend(states_BxKxU, keys_BxPxA, training=False)
+        return self.logits(self.to_output(hidden_BxKxU)), states_BxKxU
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):  # type: ignore[no-untyped-def]
         """Return the mean cross entropy in nats per token, with label smoothing only in training.

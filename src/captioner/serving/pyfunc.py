@@ -87,7 +87,10 @@ class ServedCaptioner:
         batch_size = BATCH_SIZE if len(contents) > 1 else 1
         try:
             with self._lock:
-                captions_per_image = self._predictor.predict(contents, [(self._seed, 0)], batch_size)
+                features_NxPxC = self._predictor.extractor.extract_from_bytes(contents)
+                predicted = self._predictor.predict(features_NxPxC, [(self._seed, 0)], batch_size)
+                captions = [caption for (caption,) in predicted]
+                attention = self._predictor.attend(features_NxPxC, captions)
         except UserError:  # tensorflow's reader rejects some damage that Pillow accepts
             raise RequestError("an image is damaged: send it in another format") from None
         return [
@@ -95,9 +98,9 @@ class ServedCaptioner:
                 "caption": caption.text,
                 "score": caption.score,
                 "tokens": caption.words,
-                "attention": caption.attention_TxP[: len(caption.words)].astype(float).round(6).tolist(),
+                "attention": weights_TxP.astype(float).round(6).tolist(),
             }
-            for (caption,) in captions_per_image
+            for caption, weights_TxP in zip(captions, attention, strict=True)
         ]
 
 
