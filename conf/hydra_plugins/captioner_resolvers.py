@@ -2,6 +2,7 @@
 
 DVC resolves a stage's dependencies relative to the current folder. In a copy of the repository (`dvc exp run --temp`,
 the queue) a relative path to a folder outside the repository would be wrong, so ``data.watch`` holds an absolute path.
+Symbolic links in it are kept, so that it can be the same on every machine.
 """
 
 import os
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from captioner.common.paths import REMOTE
 from captioner.data.config import is_weights_file
 
 # In a copy, DVC_ROOT is the repository that the user works in.
@@ -16,10 +18,13 @@ REPOSITORY = Path(os.environ.get("DVC_ROOT") or Path(__file__).parents[2]).resol
 
 
 def watched(value: str | None, otherwise: str) -> str:
-    """Return the absolute path of a user's file or folder; ``otherwise`` if ``value`` is not a path."""
+    """Return the path of a user's file or folder as DVC hashes it; ``otherwise`` if ``value`` is not a path.
+
+    It is absolute, or ``remote://NAME/PATH`` with a remote in DVC's configuration.
+    """
     if value is None or not is_weights_file(value):
         return otherwise
-    return str((REPOSITORY / Path(value).expanduser()).resolve())
+    return value if value.startswith(REMOTE) else os.path.abspath(REPOSITORY / Path(value).expanduser())  # noqa: PTH100
 
 
 OmegaConf.register_new_resolver("watched", watched, replace=True)

@@ -41,6 +41,17 @@ def test_builtin_weights_are_small_and_fit(shapes_extractor: Extractor) -> None:
     assert features_NxPxC.dtype == np.float16
 
 
+@pytest.mark.parametrize(("name", "weights"), [("shapes_cnn", "builtin"), ("EfficientNetB0", None)])
+def test_weights_hash_is_that_of_the_values(name: str, weights: str | None, tmp_path: Path) -> None:
+    """Weights that were saved and loaded have the same hash; a CNN with other weights has another."""
+    extractor = make_extractor(name, weights)
+    extractor.write_weights(tmp_path / "cnn.weights.h5")
+    loaded = make_extractor(name, str(tmp_path / "cnn.weights.h5"))
+    assert loaded.identity == extractor.identity
+    assert make_extractor(name, weights).weights_hash == extractor.weights_hash
+    assert make_extractor("shapes_cnn").weights_hash != extractor.weights_hash
+
+
 def test_features_do_not_depend_on_the_batch(shapes_extractor: Extractor) -> None:
     batched_NxPxC = shapes_extractor.extract_from_bytes(IMAGES)
     single_NxPxC = np.concatenate([shapes_extractor.extract_from_bytes([image]) for image in IMAGES[:5]])

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from tensorflow_datasets.object_detection import coco_captions
 
 from captioner.common.errors import UserError
 from captioner.common.paths import Workspace
-from captioner.data.captions_table import CaptionsTable, read_captions_table
+from captioner.data.captions_table import CaptionsTable, read_captions_table, read_dataset_name
 from captioner.data.config import DataConfig, ExtractorConfig
 from captioner.data.datasets.karpathy import Karpathy, KarpathyConfig
 from captioner.data.datasets.shapes.builder import SPLIT_SIZES, Shapes, ShapesConfig
@@ -25,7 +26,7 @@ from captioner.data.datasets.shapes.render import render_scene
 from captioner.data.datasets.shapes.scene import sample_scene
 from captioner.data.datasets.shapes.templates import caption_scene
 from captioner.data.extractors import Extractor
-from captioner.data.features import read_features
+from captioner.data.features import read_extractor_identity, read_features
 from captioner.data.images import image_path, read_image
 from captioner.data.preparation import prepare_dataset
 
@@ -100,8 +101,8 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
-def write_folder(folder: Path) -> Path:
-    """Write images in many formats with a JSON in Karpathy's format and without a test split."""
+def write_folder(folder: Path, **keys: Any) -> Path:
+    """Write images in many formats with a JSON in Karpathy's format, without a test split, with additional ``keys``."""
     (folder / "images").mkdir(parents=True)
     exif = Image.Exif()
     exif[0x0112] = 8
@@ -120,7 +121,7 @@ def write_folder(folder: Path) -> Path:
         split = ("train", "restval", "val")[number % 3]
         sentences = [{"raw": f"Caption {n} of {name}.", "sentid": n} for n in range(1 + number)]
         entries.append({"filename": name, "imgid": number, "split": split, "sentences": sentences})
-    (folder / "dataset.json").write_text(json.dumps({"images": entries}))
+    (folder / "dataset.json").write_text(json.dumps({"images": entries, **keys}))
     return folder
 
 
@@ -154,6 +155,7 @@ def test_prepare_shapes(tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(Image.open(path)), render_scene(sample_scene(1, 8)))
     assert Image.open(workspace.figures / "samples.png").size[0] > 600
     assert not list(workspace.root.rglob("*.partial"))
+    assert read_dataset_name(workspace.captions) == "shapes"
 
 
 @pytest.mark.usefixtures("small_shapes")
@@ -184,6 +186,60 @@ def test_prepare_karpathy_folder(tmp_path: Path) -> None:
     images = [read_image(folder / "images" / name) for name in table.file_names]
     expected_NxPxC = Extractor(data.extractor).extract_from_bytes(images)
     np.testing.assert_array_equal(expected_NxPxC, read_features(workspace.features, "train"))
+
+
+@pytest.mark.usefixtures("small_shapes")
+def test_finished_features_are_neither_computed_nor_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC deletes the outs before the second run. Its cache can hold the arrays, read-only."""
+    first = prepare(make_config("shapes", tmp_path), tmp_path / "out")
+    expected = {split: hash_files(getattr(first, split)) for split in ("captions", "features", "images")}
+    arrays = list((tmp_path / "out/unfinished").rglob("*.npy"))
+    assert sorted(path.stat().st_ino for path in arrays) == sorted(
+        path.stat().st_ino for path in first.features.glob("*.npy")
+    ), "links need no space"
+    times = [path.stat().st_mtime_ns for path in arrays]
+    for path in arrays:
+        path.chmod(0o444)
+    shutil.rmtree(tmp_path / "out/data")
+    batches: list[int] = []
+    extract = Extractor.extract
+
+    def record(extractor: Extractor, squares_BxSxSx3: Any) -> np.ndarray:
+        batches.append(len(squares_BxSxSx3))
+        return extract(extractor, squares_BxSxSx3)
+
+    monkeypatch.setattr(Extractor, "extract", record)
+    second = prepare(make_config("shapes", tmp_path), tmp_path / "out")
+    assert batches == []
+    assert [path.stat().st_mtime_ns for path in arrays] == times
+    assert {split: hash_files(getattr(second, split)) for split in expected} == expected
+    prepare(make_config("shapes", tmp_path), tmp_path / "another")
+    assert sum(batches) == sum(SMALL_SPLIT_SIZES.values()), "without the work of an earlier run, all are computed"
+
+
+@pytest.mark.usefixtures("small_shapes")
+def test_features_know_their_cnn(tmp_path: Path) -> None:
+    data = make_config("shapes", tmp_path)
+    workspace = prepare(data, tmp_path / "out")
+    assert read_extractor_identity(workspace.features) == Extractor(data.extractor).identity
+    assert read_extractor_identity(workspace.features)["name"] == "shapes_cnn"
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"dataset": " my photos\n"}, "my photos"),
+        ({}, "karpathy"),
+        ({"dataset": " "}, "karpathy"),
+        ({"dataset": 3}, "karpathy"),
+    ],
+)
+def test_a_folder_has_the_name_in_its_json(keys: dict[str, Any], expected: str, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "mine", **keys)
+    workspace = prepare(make_config("karpathy", tmp_path, path=str(folder)), tmp_path / "out")
+    assert read_dataset_name(workspace.captions) == expected
 
 
 def test_changed_image_is_prepared_again(tmp_path: Path) -> None:
@@ -266,6 +322,7 @@ def test_prepare_existing_coco_captions_with_another_network(tmp_path: Path) -> 
     SmallCocoCaptions(data_dir=tmp_path / "tfds", config="2014").download_and_prepare()
     extractor = ExtractorConfig(name="MobileNetV2", weights=None, batch_size=4, watch="")
     workspace = prepare(make_config("coco", tmp_path, extractor), tmp_path / "out")
+    assert read_dataset_name(workspace.captions) == "coco_captions"
     table = read_table(workspace, "train")
     assert sorted(table.image_ids) == list(range(391895, 391905)), "train and restval"
     assert sorted(table.image_ids[:7]) == list(range(391895, 391902)), "train first"

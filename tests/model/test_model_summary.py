@@ -11,23 +11,24 @@ from pathlib import Path
 import pytest
 from test_network import CHANNELS, POSITIONS, VARIANTS, VOCAB_SIZE, make_network, model_config
 
-from captioner.model.saving import SUMMARY_FILE, save_model
+from captioner.model.saving import SUMMARY_FILE, ModelInputs, save_model
 
 SAVE_PROGRAM = f"""
 import sys
 from pathlib import Path
 from captioner.model.config import ModelConfig
 from captioner.model.network import Captioner
-from captioner.model.saving import save_model
+from captioner.model.saving import ModelInputs, save_model
 settings = ModelConfig.model_validate_json(sys.argv[1])
 model = Captioner(settings, {VOCAB_SIZE})
 model.build_for({POSITIONS}, {CHANNELS})
-save_model(model, settings, {POSITIONS}, {CHANNELS}, Path(sys.argv[2]))
+save_model(model, settings, ModelInputs({POSITIONS}, {CHANNELS}, {{}}, ""), Path(sys.argv[2]))
 """
 
 
 def save_and_read_summary(folder: Path, **changes) -> str:
-    save_model(make_network(**changes), model_config(**changes), POSITIONS, CHANNELS, folder)
+    inputs = ModelInputs(POSITIONS, CHANNELS, {}, "")
+    save_model(make_network(**changes), model_config(**changes), inputs, folder)
     return (folder / SUMMARY_FILE).read_text(encoding="utf-8")
 
 

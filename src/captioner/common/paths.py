@@ -6,6 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from captioner.common.errors import UserError
+
+REMOTE = "remote://"  # a path that begins so is in a folder that DVC's configuration names
+MODEL_WEIGHTS, MODEL_CONFIG = "captioner.weights.h5", "config.json"  # the names in the folder of a trained model
 STAGES = ("prepare", "tokenize-adapt", "train", "sample", "evaluate")
 
 
@@ -71,6 +75,15 @@ class Workspace:
         return self.root / "models/captioner"
 
     @property
+    def model_weights(self) -> Path:
+        return self.model / MODEL_WEIGHTS
+
+    @property
+    def model_config(self) -> Path:
+        """The parameters and sizes of the network, and the CNN and vocabulary that it was trained with."""
+        return self.model / MODEL_CONFIG
+
+    @property
     def history(self) -> Path:
         """The losses of each step and epoch of the training."""
         return self.model / "history.json"
@@ -79,6 +92,11 @@ class Workspace:
     def checkpoints(self) -> Path:
         """Unfinished work. It is not an out, because DVC deletes outs before it runs a stage."""
         return self.root / "data/checkpoints"
+
+    @property
+    def unfinished_runs(self) -> Path:
+        """The ids of the MLflow runs that this workspace created and has not completed, one per line."""
+        return self.checkpoints / "unfinished_runs.txt"
 
     @property
     def reports(self) -> Path:
@@ -142,5 +160,28 @@ def repository_root() -> Path:
 
 
 def resolve_in_repository(path: str) -> Path:
-    """Return the absolute form of a path that a user typed; a relative one starts at the repository."""
-    return (repository_root() / Path(path).expanduser()).resolve()
+    """Return the absolute form of a path that a user typed; a relative one starts at the repository.
+
+    Symbolic links are kept, so that a link of the same name on two machines gives the same path. In
+    ``remote://NAME/PATH``, ``NAME`` is a remote in DVC's configuration.
+
+    Raises:
+        UserError: DVC has no such remote, or it is not a folder of this machine.
+    """
+    if not path.startswith(REMOTE):
+        return Path(os.path.abspath(repository_root() / Path(path).expanduser()))  # noqa: PTH100 (normalises "..")
+    from dvc.config import Config
+
+    name, _, rest = path.removeprefix(REMOTE).partition("/")
+    folder = Config(str(repository_root() / ".dvc"))["remote"].get(name, {}).get("url")
+    if folder is None or "://" in folder:
+        raise UserError(
+            f"{path}: DVC has no remote {name} that is a folder of this machine: "
+            f"add it with `dvc remote add --global {name} FOLDER`"
+        )
+    return Path(folder) / rest
+
+
+def watched_path(path: str) -> str:
+    """Return the form of a user's path that DVC hashes: absolute, or ``remote://NAME/PATH`` unchanged."""
+    return path if path.startswith(REMOTE) else str(resolve_in_repository(path))

@@ -16,6 +16,8 @@ _FLOAT32_BYTES = 4
 _HDF5_OVERHEAD = 4096  # upper bound of the bytes that HDF5 needs per variable beside its values
 # The file system does not support the allocation of space.
 _NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF, errno.ENOSYS)
+# The file system, or a limit of the system, does not allow a hard link.
+_NO_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 
 
 def make_empty_folder(path: Path) -> None:
@@ -30,6 +32,16 @@ def write_text_atomically(path: Path, text: str) -> None:
     partial = path.with_suffix(".partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make ``target`` a hard link to ``source``, or a copy on another disk or a file system without links."""
+    try:
+        target.hardlink_to(source)
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
+        shutil.copyfile(source, target)
 
 
 def reserve_space(path: Path, size: int) -> None:

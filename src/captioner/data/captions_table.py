@@ -1,7 +1,8 @@
-"""The reference captions that ``prepare`` writes: one parquet table per split."""
+"""The reference captions that ``prepare`` writes: one parquet table per split, and the name of the dataset."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SPLITS = ("train", "val", "test")
+_NAME_FILE = "dataset.json"
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,23 @@ def read_captions_table(folder: Path, split: str) -> CaptionsTable:
     with reading_stage_output(path):
         columns = pq.read_table(path, schema=_schema()).to_pydict()
     return CaptionsTable(columns["image_id"], columns["file_name"], columns["captions"])
+
+
+def write_dataset_name(folder: Path, name: str) -> None:
+    """Write ``folder/dataset.json``."""
+    (folder / _NAME_FILE).write_text(json.dumps({"name": name}, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_dataset_name(folder: Path) -> str:
+    """Return the name in ``folder/dataset.json``.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    path = folder / _NAME_FILE
+    with reading_stage_output(path):
+        name = json.loads(path.read_text(encoding="utf-8"))["name"]
+    return str(name)
 
 
 def _schema() -> pa.Schema:

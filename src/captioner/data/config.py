@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from captioner.common.paths import resolve_in_repository
+from captioner.common.paths import watched_path
 from captioner.common.schema import PositiveInt, Section, Seed
 
 
@@ -51,7 +51,7 @@ class DataConfig(Section):
             ("data.path", self.path, self.watch),
             ("data.extractor.weights", weights if is_weights_file(weights) else None, self.extractor.watch),
         ):
-            if value is not None and str(resolve_in_repository(value)) != watch:
+            if value is not None and watched_path(value) != watch:
                 raise ValueError(
                     f"{key} is {value}, but DVC watches {watch}: set {key} with `dvc exp run -S`, "
                     "or write its absolute path in both keys"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,6 +86,7 @@ class Extractor:
     def __init__(self, config: ExtractorConfig) -> None:
         import tensorflow as tf
 
+        self._name = config.name
         build = _find_network(config.name)
         self.side = INPUT_SIDES.get(config.name, 224)
         self.batch_size = config.batch_size
@@ -93,6 +96,24 @@ class Extractor:
         self.positions = grid_height * grid_width
         pixels = tf.TensorSpec((None, self.side, self.side, 3), tf.float32)
         self._compiled_forward = tf.function(self._forward, input_signature=[pixels], jit_compile=False)
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """The sha256 of dtype, shape and bytes of each variable, in order.
+
+        The names of variables are left out, because Keras numbers layers per process.
+        """
+        digest = hashlib.sha256()
+        for variable in self._model.weights:
+            values = keras.ops.convert_to_numpy(variable)
+            digest.update(f"{values.dtype} {values.shape}\n".encode())
+            digest.update(values.tobytes())
+        return digest.hexdigest()
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The ``name`` and ``weights_hash`` of the CNN, by which a trained model knows it."""
+        return {"name": self._name, "weights_hash": self.weights_hash}
 
     def decode_and_resize(self, image: tf.Tensor) -> tf.Tensor:
         """Return the pixels of a JPEG or PNG (a scalar string tensor): float32 [side, side, 3] from 0 to 255."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -11,12 +10,15 @@ from PIL import Image
 
 from captioner.common.errors import UserError
 from captioner.common.paths import Workspace
-from captioner.common.writing import make_empty_folder
-from captioner.data.captions_table import write_captions_table
+from captioner.common.unfinished_work import mark_finished, mark_unfinished
+from captioner.common.writing import link_or_copy, make_empty_folder
+from captioner.data.captions_table import write_captions_table, write_dataset_name
 from captioner.data.config import DataConfig
+from captioner.data.datasets.karpathy import KarpathyConfig
 from captioner.data.datasets.loading import load_dataset
 from captioner.data.extractors import Extractor
 from captioner.data.feature_extraction import SplitContent, extract_split
+from captioner.data.features import write_extractor_identity
 from captioner.data.samples_figure import draw_samples_figure
 
 SOURCE_SPLITS = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}
@@ -26,14 +28,16 @@ MAX_PNG_SIDE = 128  # pixels; larger images for figures are stored as JPEG
 def prepare_dataset(data: DataConfig, workspace: Workspace, unfinished: Path) -> None:
     """Write the captions, features and images for figures of each split, ``skipped.csv`` and ``samples.png``.
 
+    The names of the dataset and the CNN are written beside captions and features.
+
     The rows of a split are in the order of the TFDS dataset, and restval follows train. Equal inputs give equal bytes.
     A dataset without a test split gives no files for it.
 
     Args:
         data: the dataset and the CNN.
         workspace: where the outputs are written.
-        unfinished: a folder for features in progress. A second run continues with its content. It is removed at the
-            end.
+        unfinished: a folder for features in progress. A second run continues with its content. It stays at the end,
+            because DVC has not committed the outputs yet.
 
     Raises:
         UserError: the CNN, its weights or the dataset are missing or damaged; no features are left in the workspace.
@@ -44,6 +48,7 @@ def prepare_dataset(data: DataConfig, workspace: Workspace, unfinished: Path) ->
     _write_skipped_images(builder, workspace.skipped)
     partial_features = unfinished / builder.info.full_name.replace("/", "-")
     partial_features.mkdir(parents=True, exist_ok=True)
+    mark_unfinished(unfinished)
     for folder in (workspace.captions, workspace.features, workspace.images):
         make_empty_folder(folder)
     for split, (instruction, count) in splits.items():
@@ -56,9 +61,16 @@ def prepare_dataset(data: DataConfig, workspace: Workspace, unfinished: Path) ->
             samples = workspace.figures / "samples.png"
             draw_samples_figure([images[row] for row in rows], [captions[row] for row in rows], samples)
     for split in splits:
-        # Unlike a rename, a move also works between two disks.
-        shutil.move(partial_features / f"{split}.npy", workspace.features / f"{split}.npy")
-    shutil.rmtree(unfinished)
+        link_or_copy(partial_features / f"{split}.npy", workspace.features / f"{split}.npy")
+    write_extractor_identity(workspace.features, extractor.identity)
+    write_dataset_name(workspace.captions, _dataset_name(builder))
+    mark_finished(unfinished, workspace.features)
+
+
+def _dataset_name(builder: tfds.core.DatasetBuilder) -> str:
+    """Return the name that the user's JSON gives the dataset, or TFDS's name of any other dataset."""
+    config = builder.builder_config
+    return config.dataset.name if isinstance(config, KarpathyConfig) else str(builder.name)
 
 
 def _select_splits(builder: tfds.core.DatasetBuilder, limit: int | None) -> dict[str, tuple[str, int]]:

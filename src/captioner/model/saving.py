@@ -1,4 +1,4 @@
-"""Files of the trained model: weights in ``captioner.weights.h5``, parameters and sizes in ``config.json``.
+"""Files of the trained model: weights in ``captioner.weights.h5``, parameters, sizes and origin in ``config.json``.
 
 ``summary.txt`` is for readers: every layer with its output shape and its number of parameters.
 """
@@ -9,40 +9,73 @@ import io
 import json
 import os
 from contextlib import redirect_stdout
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import keras
 
 from captioner.common.errors import UserError, first_line
+from captioner.common.paths import MODEL_CONFIG, MODEL_WEIGHTS
 from captioner.common.writing import save_weights
 from captioner.model.config import ModelConfig
 from captioner.model.network import Captioner
+from captioner.text.vocabulary import Vocabulary
 
-WEIGHTS_FILE = "captioner.weights.h5"
-CONFIG_FILE = "config.json"
 SUMMARY_FILE = "summary.txt"
 _LINE_LENGTH = 88  # characters; Keras's default in a wide terminal
 
 
-def save_model(model: Captioner, settings: ModelConfig, positions: int, channels: int, folder: Path) -> None:
+@dataclass(frozen=True)
+class ModelInputs:
+    """The features and the vocabulary that a model was trained with.
+
+    Attributes:
+        positions: the number of cells of the CNN's grid.
+        channels: the number of features of each cell.
+        extractor: ``name`` and ``weights_hash`` of the CNN.
+        vocabulary_hash: the sha256 of ``vocabulary.txt``.
+    """
+
+    positions: int
+    channels: int
+    extractor: dict[str, str]
+    vocabulary_hash: str
+
+    def check(self, extractor: dict[str, str], vocabulary: Vocabulary) -> None:
+        """Check that the model can be used with a CNN and a vocabulary.
+
+        Raises:
+            UserError: the model was trained with others.
+        """
+        if extractor != self.extractor:
+            given, trained = (f"{cnn['name']} {cnn['weights_hash'][:12]}" for cnn in (extractor, self.extractor))
+            raise UserError(
+                f"the CNN is {given} (name, hash of its weights), but the model was trained with {trained}: "
+                "params.yaml has changed since; run `dvc repro`"
+            )
+        if vocabulary.hash != self.vocabulary_hash:
+            raise UserError(
+                f"the vocabulary is {vocabulary.hash[:12]} ({len(vocabulary)} tokens), but the model was trained with "
+                f"{self.vocabulary_hash[:12]}: params.yaml has changed since; run `dvc repro`"
+            )
+
+
+def save_model(model: Captioner, settings: ModelConfig, inputs: ModelInputs, folder: Path) -> None:
     """Write weights, config and summary of ``model``. Equal weights give equal bytes.
 
-    The features of an image are ``positions`` (cells of the grid) x ``channels``. The weights are first copied to a new
-    model: for a compiled model, Keras would also write the optimizer's variables.
+    The weights are first copied to a new model: for a compiled model, Keras would also write the optimizer's variables.
 
     Raises:
         OSError: the disk is full.
     """
-    sizes = {"vocab_size": model.vocab_size, "positions": positions, "channels": channels}
     copy = Captioner(settings, model.vocab_size)
-    copy.build_for(positions, channels)
+    copy.build_for(inputs.positions, inputs.channels)
     copy.set_weights(model.get_weights())
     folder.mkdir(parents=True, exist_ok=True)
-    save_weights(copy, folder / WEIGHTS_FILE)
-    text = json.dumps({"model": settings.model_dump(), **sizes}, indent=2, sort_keys=True)
-    (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
-    (folder / SUMMARY_FILE).write_text(_summarize(copy, positions, channels), encoding="utf-8")
+    save_weights(copy, folder / MODEL_WEIGHTS)
+    config = {"model": settings.model_dump(), "vocab_size": model.vocab_size, **asdict(inputs)}
+    (folder / MODEL_CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / SUMMARY_FILE).write_text(_summarize(copy, inputs.positions, inputs.channels), encoding="utf-8")
 
 
 def _summarize(model: Captioner, positions: int, channels: int) -> str:
@@ -78,22 +111,25 @@ def _summarize(model: Captioner, positions: int, channels: int) -> str:
     return "\n".join(line.rstrip("\n") for line in lines) + "\n"
 
 
-def load_model(folder: Path) -> tuple[Captioner, dict[str, Any]]:
-    """Return the model that `save_model` wrote, and its sizes: ``vocab_size``, ``positions``, ``channels``.
+def load_model(folder: Path) -> tuple[Captioner, ModelInputs]:
+    """Return the model that `save_model` wrote, and its inputs.
 
     Raises:
-        UserError: a file of the model is missing or damaged, or the files do not belong together.
+        UserError: a file of the model is missing or damaged, or the files do not belong together, or the model is of
+            an older version, which did not record the inputs.
     """
     try:
-        sizes = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        model = Captioner(ModelConfig.model_validate(sizes.pop("model")), sizes["vocab_size"])
-        model.build_for(sizes["positions"], sizes["channels"])
-        model.load_weights(folder / WEIGHTS_FILE)
+        config = json.loads((folder / MODEL_CONFIG).read_text(encoding="utf-8"))
+        inputs = ModelInputs(**{field.name: config[field.name] for field in fields(ModelInputs)})
+        model = Captioner(ModelConfig.model_validate(config["model"]), config["vocab_size"])
+        model.build_for(inputs.positions, inputs.channels)
+        model.load_weights(folder / MODEL_WEIGHTS)
     except FileNotFoundError as error:
         raise UserError(f"{error.filename or folder}: there is no trained model here; `dvc repro` trains one") from None
-    except (KeyError, ValueError, OSError) as error:
+    except (KeyError, TypeError, ValueError, OSError) as error:
         reason = first_line(error)
         raise UserError(
-            f"{folder}: the model's files are damaged or do not belong together ({reason}); run `dvc repro -f train`"
+            f"{folder}: the model's files are damaged, of an older version, or do not belong together ({reason}); "
+            "run `dvc repro -f train`"
         ) from None
-    return model, sizes
+    return model, inputs

@@ -10,6 +10,8 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from captioner.common.errors import errors_in_one_line
+from captioner.common.paths import Workspace
+from captioner.common.unfinished_work import remove_committed_work
 from captioner.config.params import Params, check_params, read_params
 
 # Hydra writes no files: DVC keeps the outs and MLflow the record.
@@ -25,6 +27,7 @@ def stage(work: Callable[[Params], None]) -> Callable[[], None]:
 
     def job(tree: DictConfig) -> None:
         with errors_in_one_line():
+            remove_committed_work(Workspace())
             work(check_params(OmegaConf.to_container(tree, resolve=True)))
 
     def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -51,7 +52,16 @@ class Vocabulary:
 
     def write(self, path: Path) -> None:
         """Write one token per line."""
-        path.write_text("".join(f"{token}\n" for token in self.tokens), encoding="utf-8")
+        path.write_text(self._text, encoding="utf-8")
+
+    @property
+    def hash(self) -> str:
+        """The sha256 of the file that `write` writes."""
+        return hashlib.sha256(self._text.encode()).hexdigest()
+
+    @property
+    def _text(self) -> str:
+        return "".join(f"{token}\n" for token in self.tokens)
 
     def __len__(self) -> int:
         return len(self.tokens)

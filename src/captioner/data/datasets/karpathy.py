@@ -43,10 +43,12 @@ class KarpathyDataset:
 
     Attributes:
         examples: of all splits.
+        name: ``dataset`` of the JSON; "karpathy" if it has none.
         digest: 12 hexadecimal digits that change with every image and caption.
     """
 
     examples: tuple[KarpathyExample, ...]
+    name: str
     digest: str
 
     def of_split(self, split: str) -> list[KarpathyExample]:
@@ -74,14 +76,14 @@ def read_karpathy_folder(folder: Path, skip: bool = False) -> KarpathyDataset:
     digest = hashlib.sha256(json_path.read_bytes())
     for example in examples:
         digest.update(_digest_image(example.path, skip))
-    return KarpathyDataset(examples, digest.hexdigest()[:12])
+    return KarpathyDataset(examples, _dataset_name(tree), digest.hexdigest()[:12])
 
 
 @dataclass(eq=False)
 class KarpathyConfig(tfds.core.BuilderConfig):
     """The content of a folder. With ``skip``, images that cannot be read are left out."""
 
-    dataset: KarpathyDataset = KarpathyDataset((), "")
+    dataset: KarpathyDataset = KarpathyDataset((), "", "")
     skip: bool = False
 
     @classmethod
@@ -149,6 +151,11 @@ def _find_json(folder: Path) -> Path:
         content = "no dataset*.json" if not paths else f"several: {', '.join(path.name for path in paths)}"
         raise UserError(f"{folder} holds {content}; it must hold exactly one, in Karpathy's format")
     return paths[0]
+
+
+def _dataset_name(tree: dict[str, Any]) -> str:
+    name = tree.get("dataset")
+    return (name.strip() if isinstance(name, str) else "") or Karpathy.name
 
 
 def _parse_entry(folder: Path, entry: Any, number: int, json_path: Path, skip: bool) -> KarpathyExample:
