@@ -18,7 +18,7 @@ from pathlib import Path
 from result import parse_results, write_report
 
 from captioner.common.paths import Workspace
-from captioner.tracking.provenance import describe_environment
+from captioner.tracking.environment import describe_environment
 
 BENCHMARKS = ("flops", "training", "prepare", "decode", "scoring", "startup", "scaling", "tracking")
 

@@ -41,10 +41,13 @@ def main() -> None:
 def train_untracked(params: Params, folder: Path, on_epoch_end: Callable[..., None]) -> None:
     """Train on the workspace's data as the stage does, without DVC and MLflow, and write the model to ``folder``."""
     use_backend(params.train.backend, params.train.deterministic)
+    from captioner.score.validation import make_scorer
     from captioner.train.trainer import train_model
 
     (folder / "data").symlink_to(Path("data").resolve())
-    train_model(params.seed, params.model, params.train, Workspace(folder), folder / "checkpoints", on_epoch_end)
+    workspace = Workspace(folder)
+    scorer = make_scorer(params.train.monitor, params.text.max_length, workspace)
+    train_model(params.seed, params.model, params.train, workspace, folder / "checkpoints", {}, on_epoch_end, scorer)
 
 
 if __name__ == "__main__":

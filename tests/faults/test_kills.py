@@ -47,7 +47,7 @@ def call_and_kill(original, *a, **k):
 if stage == "train":
     from captioner.common.backend import use_backend
     use_backend("tensorflow")
-    from captioner.tracking.runs import TrainingLogger
+    from captioner.tracking.run_logging import TrainingLogger
     from captioner.train import checkpoint, trainer
     moments = {
         "before saving": lambda: replace_nth_call(checkpoint.CheckpointManager, "save"),
@@ -56,7 +56,8 @@ if stage == "train":
         "after saving": lambda: replace_nth_call(checkpoint.CheckpointManager, "save", call_and_kill),
         "after logging": lambda: replace_nth_call(TrainingLogger, "on_epoch_end", call_and_kill),
         "after the model": lambda: replace_nth_call(trainer, "save_model", call_and_kill),
-        "before the end": lambda: replace_nth_call(checkpoint.CheckpointManager, "remove"),
+        "before the end": lambda: replace_nth_call(trainer, "mark_finished"),
+        "after the end": lambda: replace_nth_call(trainer, "mark_finished", call_and_kill),
     }
     moments[moment]()
     checkpoint.CheckpointManager.is_due = lambda self: True
@@ -117,16 +118,35 @@ def kill(repo: Path, stage: str, moment: str, number: int) -> None:
     [
         *[("before saving", 1), ("before saving", 5), ("half saved", 1), ("half saved", 3)],
         *[("before syncing", 2), ("before syncing", 8), ("after saving", 4), ("after logging", 1)],
-        *[("after the model", 1), ("before the end", 1)],
+        *[("after the model", 1), ("before the end", 1), ("after the end", 1)],
     ],
 )
 def test_killed_train_resumes_to_the_same_outputs(trained: Path, moment: str, number: int) -> None:
     expected = read_outs_in_lock(trained)
     kill(trained, "train", moment, number)
     printed = run(trained, "dvc", "repro", "-f", "-s", "train")
-    assert ("resuming at epoch" in printed) == ((moment, number) not in {("before saving", 1), ("half saved", 1)})
+    trained_all = moment in {"after the model", "before the end", "after the end"}
+    from_start = (moment, number) in {("before saving", 1), ("half saved", 1)}
+    assert ("the model is written again" in printed) == trained_all
+    assert ("resuming at epoch" in printed) == (not trained_all and not from_start)
     assert read_outs_in_lock(trained) == expected
-    assert not list((trained / "data/checkpoints").iterdir())
+
+
+def test_killed_between_the_end_of_train_and_dvcs_commit_trains_no_step_again(trained: Path) -> None:
+    expected = read_outs_in_lock(trained)
+    with changed(trained / "dvc.yaml", "captioner.stages.train\n", "captioner.stages.train && kill -9 $PPID\n"):
+        first = run(trained, "dvc", "repro", "-f", "-s", "train", status=-signal.SIGKILL)
+    assert "epoch   2" in first
+    (finished,) = (trained / "data/checkpoints").glob("*/finished")
+    assert finished.stat().st_mtime_ns > (trained / "dvc.lock").stat().st_mtime_ns, "DVC has committed the outs"
+    second = run(trained, "dvc", "repro", "-f", "-s", "train")
+    assert "the model is written again" in second
+    assert "epoch   " not in second
+    assert read_outs_in_lock(trained) == expected
+    # DVC has committed the outs now, so the next stage removes the checkpoint, and a forced training is a real one.
+    run(trained, "dvc", "repro", "-f", "-s", "sample")
+    assert not finished.parent.exists()
+    assert "epoch   2" in run(trained, "dvc", "repro", "-f", "-s", "train")
 
 
 # 48 images in batches of 8, in each of three splits.
@@ -143,7 +163,21 @@ def test_killed_prepare_resumes_to_the_same_outputs(trained: Path, moment: str, 
     printed = run(trained, "dvc", "repro", "-f", "-s", "prepare")
     assert ("resuming at image" in printed) == ((moment, number) != ("before a batch", 1))
     assert read_outs_in_lock(trained) == expected
-    assert not list((trained / "data/checkpoints").iterdir())
+
+
+def test_prepare_killed_before_dvc_commits_is_not_computed_again(trained: Path) -> None:
+    """DVC deletes the outs that it has not committed. Committed work is removed when a later stage starts."""
+    expected = read_outs_in_lock(trained)
+    run(trained, "dvc", "repro", "-f", "-s", "tokenize-adapt")
+    assert not list((trained / "data/checkpoints").glob("prepare-*")), "work from before the last commit"
+    run(trained, "python", "-m", "captioner.stages.prepare", PYTHONPATH="src")
+    printed = run(trained, "dvc", "repro", "-f", "-s", "prepare")
+    for split in ("train", "val", "test"):
+        assert f"{split}: resuming at image 48 of 48" in printed
+    assert read_outs_in_lock(trained) == expected
+    assert list((trained / "data/checkpoints").glob("prepare-*/finished"))
+    run(trained, "dvc", "repro", "-f", "-s", "tokenize-adapt")
+    assert not list((trained / "data/checkpoints").glob("prepare-*"))
 
 
 # These stages start from scratch. They are killed when they open their n-th file for writing.

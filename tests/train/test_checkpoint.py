@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
-from test_trainer import make_params, train, write_data
+from test_trainer import make_params, train, train_in, write_data
 
 from captioner.common.paths import Workspace
 from captioner.config.params import Params
+from captioner.model.network import Captioner
 from captioner.train.checkpoint import CheckpointManager
 
 FILES = ("captioner.weights.h5", "config.json", "history.json", "summary.txt")
@@ -32,7 +34,6 @@ def expected_files(params: Params, tmp_path_factory: pytest.TempPathFactory) -> 
     """The files of an uninterrupted training."""
     workspace = write_data(tmp_path_factory.mktemp("uninterrupted"))
     train(params, workspace)
-    assert checkpoint_folders(workspace) == []
     return read_files(workspace)
 
 
@@ -43,10 +44,6 @@ def always_due(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def read_files(workspace: Workspace) -> list[bytes]:
     return [(workspace.model / name).read_bytes() for name in FILES]
-
-
-def checkpoint_folders(workspace: Workspace) -> list[Path]:
-    return list(workspace.checkpoints.glob("*"))
 
 
 # An epoch has three steps. A checkpoint follows each step and each epoch: 12 in all.
@@ -73,7 +70,37 @@ def test_resuming_after_a_kill_gives_the_same_files(
     # The callback receives every epoch and every step once.
     assert [row["epoch"] for _, row, _ in epochs] == [1, 2, 3]
     assert [step["step"] for steps, _, _ in epochs for step in steps] == list(range(1, 10))
-    assert checkpoint_folders(workspace) == []
+
+
+def test_a_finished_training_whose_model_is_lost_is_written_again_without_a_step(
+    tmp_path: Path,
+    params: Params,
+    expected_files: list[bytes],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workspace = write_data(tmp_path)
+    first = train_in({"cpu": "A"}, params, workspace)
+    shutil.rmtree(workspace.model)
+    steps, epochs = [], []
+    monkeypatch.setattr(Captioner, "train_on_batch", lambda *_, **__: steps.append(1))
+    capsys.readouterr()
+    second = train_in({"cpu": "B"}, params, workspace, lambda *epoch: epochs.append(epoch))
+    assert steps == []
+    assert [(row["epoch"], speed) for _, row, speed in epochs] == [(1, None), (2, None), (3, None)]
+    assert read_files(workspace) == expected_files
+    assert second == first, "the second environment trained no step"
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("3 finished epochs are in")
+
+
+def test_a_training_that_stopped_early_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = make_params(train__epochs=30, train__learning_rate=0.5, train__patience=2, train__warmup_epochs=0.0)
+    workspace = write_data(tmp_path)
+    history = train(params, workspace)
+    assert len(history["epochs"]) < 30
+    monkeypatch.setattr(Captioner, "train_on_batch", lambda *_, **__: pytest.fail("a step was trained"))
+    assert train(params, workspace) == history
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped bit"])
@@ -87,13 +114,10 @@ def test_a_damaged_checkpoint_is_not_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     workspace = write_data(tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr(CheckpointManager, "remove", lambda self: None)
-        train(params, workspace)
-    (folder,) = checkpoint_folders(workspace)
-    path = folder / "checkpoint.npz"
+    train(params, workspace)
+    path = workspace.checkpoints / "run/checkpoint.npz"
     content = path.read_bytes()
-    index = content.index(b'"best_loss"')
+    index = content.index(b'"best_value"')
     rest = b"" if damage == "truncated" else bytes([content[index + 1] ^ 1]) + content[index + 1 :]
     path.write_bytes(content[:index] + rest)
     train(params, workspace)
@@ -124,8 +148,8 @@ def test_a_stop_signal_ends_training_with_a_checkpoint(
     monkeypatch.setattr(CheckpointManager, "is_due", lambda self: False)
     with pytest.raises(KeyboardInterrupt):
         train(params, workspace, lambda *_: os.kill(os.getpid(), number))
-    (folder,) = checkpoint_folders(workspace)
-    assert (folder / "checkpoint.npz").exists()
+    assert (workspace.checkpoints / "run/checkpoint.npz").exists()
+    assert not (workspace.checkpoints / "run/finished").exists()
     assert signal.getsignal(number) is not None
     train(params, workspace)
     assert read_files(workspace) == expected_files

@@ -13,14 +13,15 @@ import pytest
 from captioner.common.errors import UserError
 from captioner.common.paths import Workspace
 from captioner.config.params import Params, check_params, read_params
+from captioner.data.features import write_extractor_identity
 from captioner.model.network import Captioner
-from captioner.model.saving import WEIGHTS_FILE, load_model
+from captioner.model.saving import load_model
 from captioner.model.weights_hash import weights_hash
 from captioner.text.tokenized_captions import TokenizedCaptions
 from captioner.text.vocabulary import END, Vocabulary
 from captioner.train.input_pipeline import InputPipeline
 from captioner.train.optimizer import make_optimizer
-from captioner.train.trainer import EpochCallback, train_model
+from captioner.train.trainer import EpochCallback, TrainingResult, ValidationScorer, train_model
 
 ROOT = Path(__file__).parents[2]
 WORDS = [f"w{n}" for n in range(16)]
@@ -59,6 +60,7 @@ def write_data(root: Path, images: int = 12, feature_rows: int | None = None) ->
     for path in (workspace.features, workspace.tokens):
         path.mkdir(parents=True)
     Vocabulary.from_words(WORDS).write(workspace.vocabulary)
+    write_extractor_identity(workspace.features, {"name": "any", "weights_hash": "0"})
     for split in ("train", "val"):
         words_N = generator.integers(4, 20, images)
         features_NxPxC = np.zeros((feature_rows or images, 4, 20), np.float16)
@@ -75,9 +77,22 @@ def ignore_epoch(*_: object) -> None:
     pass
 
 
-def train(params: Params, workspace: Workspace, on_epoch_end: EpochCallback = ignore_epoch) -> dict[str, Any]:
+def train_in(
+    environment: dict[str, Any],
+    params: Params,
+    workspace: Workspace,
+    on_epoch_end: EpochCallback = ignore_epoch,
+    scorer: ValidationScorer | None = None,
+) -> TrainingResult:
     checkpoints = workspace.checkpoints / "run"
-    return train_model(params.seed, params.model, params.train, workspace, checkpoints, on_epoch_end)
+    return train_model(
+        params.seed, params.model, params.train, workspace, checkpoints, environment, on_epoch_end, scorer
+    )
+
+
+def train(params: Params, workspace: Workspace, on_epoch_end: EpochCallback = ignore_epoch) -> dict[str, Any]:
+    """Return the history of a training in any environment."""
+    return train_in({"cpu": "A"}, params, workspace, on_epoch_end).history
 
 
 def test_golden_numbers_of_one_step():
@@ -130,7 +145,7 @@ def test_equal_inputs_give_equal_files_and_another_seed_gives_other_weights(tmp_
         train(make_params().model_copy(update={"seed": seed}), workspace)
     for file in ("captioner.weights.h5", "config.json", "history.json", "summary.txt"):
         assert (one.model / file).read_bytes() == (two.model / file).read_bytes()
-    hash_one, hash_two, hash_other = (weights_hash(workspace.model / WEIGHTS_FILE) for workspace in (one, two, other))
+    hash_one, hash_two, hash_other = (weights_hash(workspace.model_weights) for workspace in (one, two, other))
     assert hash_one == hash_two != hash_other
 
 

@@ -1,10 +1,9 @@
-"""Checkpoints: the state of an unfinished training on disk, complete enough to resume with the same results."""
+"""Checkpoints: the state of a training on disk, complete enough to resume with the same results."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import time
 import zipfile
@@ -69,7 +68,3 @@ class CheckpointManager:
             reason = first_line(error)
             print(f"{self._path} is damaged ({reason}) and not used: training starts at epoch 1", file=sys.stderr)
             return None
-
-    def remove(self) -> None:
-        """Delete the checkpoint and its folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)

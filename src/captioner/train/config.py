@@ -8,6 +8,9 @@ from pydantic import Field
 
 from captioner.common.schema import PositiveInt, Rate, Section
 
+# Values of ``monitor`` that are scores of generated captions. Higher is better, unlike for losses.
+SCORES = ("val_cider", "val_bleu_4")
+
 
 class TrainConfig(Section):
     """Backend, optimizer, regularisation and stopping."""
@@ -25,5 +28,5 @@ class TrainConfig(Section):
     word_dropout: Rate
     patience: PositiveInt | None
     # Keys that were added later have a default, so that the records of earlier runs can still be read.
-    monitor: Literal["val_loss", "loss"] = "val_loss"
+    monitor: Literal["val_loss", "loss", "val_cider", "val_bleu_4"] = "val_loss"
     profile: bool = False

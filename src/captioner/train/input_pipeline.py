@@ -43,7 +43,8 @@ class InputPipeline:
     Attributes:
         features_NxPxC: float16, one row per image; can be memory-mapped or on a GPU.
         captions: the token ids of the captions of each image.
-        batch_size: the number of images per batch.
+        batch_size: the largest number of images per batch; the sizes of the batches differ by at most one. A short last
+            batch would hold the longest captions in every epoch.
         seed: determines the order and which input tokens are dropped.
         word_dropout: the fraction of input words that are replaced by ``<unk>``.
     """
@@ -63,14 +64,14 @@ class InputPipeline:
         order_N = generator.permutation(len(self.features_NxPxC))
         length_steps_N = -(-self.captions.max_lengths_N[order_N] // LENGTH_STEP)
         order_N = order_N[np.argsort(length_steps_N, kind="stable")]
+        batches = np.array_split(order_N, len(self))
         for number in generator.permutation(len(self)):
-            rows = order_N[number * self.batch_size : (number + 1) * self.batch_size]
-            yield self._make_batch(rows, generator if self.word_dropout else None)
+            yield self._make_batch(batches[number], generator if self.word_dropout else None)
 
     def in_order(self) -> Iterator[Batch]:
         """Yield every image once, in the order of the rows, without word dropout."""
-        for first in range(0, len(self.features_NxPxC), self.batch_size):
-            yield self._make_batch(np.arange(first, min(first + self.batch_size, len(self.features_NxPxC))), None)
+        for rows in np.array_split(np.arange(len(self.features_NxPxC)), len(self)):
+            yield self._make_batch(rows, None)
 
     def _make_batch(self, rows: np.ndarray, generator: np.random.Generator | None) -> Batch:
         """Return the batch of these rows; a generator applies word dropout."""

@@ -21,20 +21,24 @@ from captioner.common.console import progress_bar
 from captioner.common.errors import UserError
 from captioner.common.paths import Workspace
 from captioner.common.schema import Split
-from captioner.data.features import read_features
+from captioner.common.unfinished_work import mark_finished, mark_unfinished
+from captioner.data.features import read_extractor_identity, read_features
 from captioner.model.config import ModelConfig
 from captioner.model.network import Captioner
-from captioner.model.saving import save_model
+from captioner.model.saving import ModelInputs, save_model
 from captioner.text.tokenized_captions import TokenizedCaptions
 from captioner.text.vocabulary import END, Vocabulary
 from captioner.train.checkpoint import CheckpointManager
-from captioner.train.config import TrainConfig
+from captioner.train.config import SCORES, TrainConfig
+from captioner.train.environments import describe_differences
 from captioner.train.input_pipeline import InputPipeline
 from captioner.train.optimizer import make_optimizer
 
 # Called after each epoch with the history of its steps, the history of the epoch, and its speed in captions per second.
 # The speed is None if an earlier process trained the epoch.
 EpochCallback = Callable[[list[dict[str, float]], dict[str, float], float | None], None]
+# Returns the scores of the validation split's captions, by name, for the history of an epoch.
+ValidationScorer = Callable[[Captioner], dict[str, float]]
 
 
 @dataclass
@@ -48,8 +52,9 @@ class TrainingState:
         tokens: the number of their tokens.
         epochs: the history of the finished epochs.
         steps: the history of the finished steps.
-        best_loss: the lowest value of ``train.monitor``; the last arrays of the checkpoint are that epoch's weights.
-        best_epoch: the epoch with the lowest value of ``train.monitor``.
+        best_value: the best value of ``train.monitor``; the last arrays of the checkpoint are that epoch's weights.
+        best_epoch: the epoch with the best value of ``train.monitor``.
+        environments: the distinct environments in which steps were trained, the latest last.
     """
 
     epoch: int = 1
@@ -58,8 +63,22 @@ class TrainingState:
     tokens: int = 0
     epochs: list[dict[str, float]] = field(default_factory=list)
     steps: list[dict[str, float]] = field(default_factory=list)
-    best_loss: float = float("inf")
+    best_value: float | None = None
     best_epoch: int = 0
+    environments: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The record of a training.
+
+    Attributes:
+        history: ``epochs`` and ``steps`` (losses in nats per token), and ``best_epoch``.
+        environments: as in `TrainingState`.
+    """
+
+    history: dict[str, Any]
+    environments: list[dict[str, Any]]
 
 
 def train_model(
@@ -68,14 +87,24 @@ def train_model(
     train: TrainConfig,
     workspace: Workspace,
     checkpoints: Path,
+    environment: dict[str, Any],
     on_epoch_end: EpochCallback,
-) -> dict[str, Any]:
+    score_validation: ValidationScorer | None = None,
+) -> TrainingResult:
     """Train a network, and write the weights of the best epoch by ``train.monitor``, the model's shape and the history.
 
-    An interrupted training resumes from its checkpoint in ``checkpoints``, with the same weights and history.
+    An interrupted training resumes from its checkpoint in ``checkpoints``, with the same weights and history. That of a
+    finished training is kept and marked as finished: the model can be written again until DVC has committed it.
 
-    Returns:
-        The history: ``epochs`` and ``steps`` (losses in nats per token), and ``best_epoch``.
+    Args:
+        seed: of the initial weights, dropout, and the order of the batches.
+        model: the network.
+        train: backend, optimizer, regularisation and stopping.
+        workspace: holds features and token ids, and receives the model.
+        checkpoints: the folder of the checkpoint.
+        environment: a JSON tree: the machine and the packages of this process.
+        on_epoch_end: called after each epoch, also for those of earlier processes.
+        score_validation: called after each epoch; necessary if ``train.monitor`` is one of its scores.
 
     Raises:
         UserError: features and captions are not of the same images, or the loss or a weight is not finite.
@@ -86,18 +115,20 @@ def train_model(
     training = _read_split("train", workspace, train.batch_size, seed, train.word_dropout)
     validation = _read_split("val", workspace, train.batch_size, seed)
     _, positions, channels = training.features_NxPxC.shape
+    inputs = ModelInputs(positions, channels, read_extractor_identity(workspace.features), vocabulary.hash)
     network = Captioner(model, len(vocabulary), train.label_smoothing)
     network.build_for(positions, channels)
     optimizer = make_optimizer(train, len(training))
     optimizer.build(network.trainable_variables)
     network.compile(optimizer=optimizer, jit_compile=keras.backend.backend() == "jax")
-    trainer = Trainer(train, network, training, validation, CheckpointManager(checkpoints))
-    history = trainer.run(on_epoch_end)
-    save_model(network, model, positions, channels, workspace.model)
-    text = json.dumps(history, indent=1, sort_keys=True)
+    trainer = Trainer(train, network, training, validation, CheckpointManager(checkpoints), score_validation)
+    mark_unfinished(checkpoints)
+    result = trainer.run(environment, on_epoch_end)
+    save_model(network, model, inputs, workspace.model)
+    text = json.dumps(result.history, indent=1, sort_keys=True)
     workspace.history.write_text(text + "\n", encoding="utf-8")
-    trainer.checkpoints.remove()
-    return history
+    mark_finished(checkpoints, workspace.model)
+    return result
 
 
 def _read_split(
@@ -123,23 +154,21 @@ class Trainer:
         training: InputPipeline,
         validation: InputPipeline,
         checkpoints: CheckpointManager,
+        score_validation: ValidationScorer | None,
     ) -> None:
         self.settings = settings
         self.model = model
         self.training = training
         self.validation = validation
         self.checkpoints = checkpoints
+        self.score_validation = score_validation
         self.state = TrainingState()
         self.best_weights = model.get_weights()
         self._saved_step = 0
 
-    def run(self, on_epoch_end: EpochCallback) -> dict[str, Any]:
-        """Train until the last epoch or until early stopping, and set the model's weights to those of the best epoch.
-
-        Returns:
-            The history, as `train_model` returns it.
-        """
-        self._resume()
+    def run(self, environment: dict[str, Any], on_epoch_end: EpochCallback) -> TrainingResult:
+        """Train until the last epoch or early stopping, and set the model's weights to those of the best epoch."""
+        self._resume(environment)
         state = self.state
         first_step = 0
         for row in state.epochs:
@@ -153,10 +182,10 @@ class Trainer:
                 speed = self._train_epoch(lambda loss: progress.update(task, advance=1, loss=loss), stop)
                 row = self._end_epoch()
                 on_epoch_end(state.steps[-len(self.training) :], row, speed)
-                losses = f"loss {row['loss']:.4f}  val_loss {row['val_loss']:.4f} nats per token"
-                progress.console.print(f"epoch {row['epoch']:3}  {losses}")
+                progress.console.print(_describe_epoch(row, self.settings.monitor))
         self.model.set_weights(self.best_weights)
-        return {"best_epoch": state.best_epoch, "epochs": state.epochs, "steps": state.steps}
+        history = {"best_epoch": state.best_epoch, "epochs": state.epochs, "steps": state.steps}
+        return TrainingResult(history, state.environments)
 
     def _finished(self) -> bool:
         epochs = len(self.state.epochs)
@@ -198,15 +227,20 @@ class Trainer:
             "val_loss": val_loss,
             "val_loss_word": val_loss_word,
             "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+            **(self.score_validation(self.model) if self.score_validation else {}),
         }
         state.epochs.append(row)
-        if row[self.settings.monitor] < state.best_loss:
-            state.best_loss, state.best_epoch = row[self.settings.monitor], state.epoch
+        value = row[self.settings.monitor]
+        if state.best_value is None or self._is_better(value, state.best_value):
+            state.best_value, state.best_epoch = value, state.epoch
             self.best_weights = self.model.get_weights()
         state.epoch, state.batch, state.loss_sum, state.tokens = state.epoch + 1, 0, 0.0, 0
-        if self.checkpoints.is_due():
+        if self.checkpoints.is_due() or self._finished():
             self._save_checkpoint()
         return row
+
+    def _is_better(self, value: float, best: float) -> bool:
+        return value > best if self.settings.monitor in SCORES else value < best
 
     def _variables(self) -> list[keras.Variable]:
         """Return everything that a step changes, including dropout's random state and the optimizer's moments."""
@@ -227,10 +261,11 @@ class Trainer:
             "try a lower train.learning_rate or a smaller train.clip_norm"
         )
 
-    def _resume(self) -> None:
+    def _resume(self, environment: dict[str, Any]) -> None:
         """Continue from the checkpoint, if there is one."""
         checkpoint = self.checkpoints.restore()
         if checkpoint is None:
+            self.state.environments = [environment]
             return
         arrays, state = checkpoint
         variables = self._variables()
@@ -239,7 +274,24 @@ class Trainer:
         self.best_weights = arrays[len(variables) :]
         self.state = TrainingState(**state)
         self._saved_step = len(self.state.steps)
+        if self._finished():
+            epochs = len(self.state.epochs)
+            print(f"{epochs} finished epochs are in {self.checkpoints.folder}: the model is written again", flush=True)
+            return
         print(f"resuming at epoch {self.state.epoch}, batch {self.state.batch}", flush=True)
+        self._enter(environment)
+
+    def _enter(self, environment: dict[str, Any]) -> None:
+        """Print how the environment differs from the one before the interruption, and make it the latest."""
+        known = self.state.environments
+        for line in describe_differences(known[-1], environment) if known else []:
+            print(f"resuming in another environment: {line}", flush=True)
+        self.state.environments = [*(other for other in known if other != environment), environment]
+
+
+def _describe_epoch(row: dict[str, float], monitor: str) -> str:
+    score = f"  {monitor} {row[monitor]:.4f}" if monitor in SCORES else ""
+    return f"epoch {row['epoch']:3}  loss {row['loss']:.4f}  val_loss {row['val_loss']:.4f} nats per token{score}"
 
 
 @contextmanager
