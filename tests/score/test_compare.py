@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from captioner.common.errors import UserError
-from captioner.score.compare import comparison_table
+from captioner.score.compare import comparison_table, explain_different_sets
 from captioner.score.metrics import Scores, score_captions
 
 REFERENCES = {i: ["a red dog runs on the grass", "a dog runs"] for i in range(30)}
@@ -41,3 +41,16 @@ def test_each_metric_has_scores_difference_interval_and_verdict(first: Scores, s
 def test_scores_of_different_images_have_no_table() -> None:
     with pytest.raises(UserError, match="same images"):
         comparison_table(["one", "two"], GOOD, score_captions({1: "a dog"}, {1: ["a dog"]}))
+
+
+def test_runs_of_different_or_unknown_evaluation_sets_are_explained() -> None:
+    one, other = "1" * 64, "2" * 64
+    assert explain_different_sets(["a", "b"], [one, one]) is None
+    different = explain_different_sets(["a", "b"], [one, other])
+    assert different is not None
+    assert "a was scored on the evaluation set 111111111111, b on 222222222222" in different
+    for sets, names in (([one, None], "b"), ([None, other], "a"), ([None, None], "a and b")):
+        unknown = explain_different_sets(["a", "b"], sets)
+        assert unknown is not None
+        assert unknown.startswith(f"{names}: recorded before evaluation sets were hashed")
+        assert "`dvc repro`" in unknown

@@ -185,6 +185,20 @@ def test_the_page_is_complete_escaped_and_accessible(workspace: Workspace) -> No
     assert headings == ["h1"] + ["h2"] * 4 + ["h3"] * len(STORED_IDS)
 
 
+def test_the_page_says_below_the_scores_that_cider_of_one_image_is_void(workspace: Workspace) -> None:
+    def page() -> str:
+        evaluate_captions(workspace, "val", 20)
+        return workspace.page.read_text(encoding="utf-8").partition("<h2>Model</h2>")[0]
+
+    assert "cider is void" not in page()
+    write_captions_table(workspace.captions, "val", CaptionsTable([30], ["30.jpg"], [["A dog.", "A red dog."]]))
+    workspace.generated_captions.write_text('[{"image_id": 30, "caption": "a red dog"}]')
+    (workspace.attention / "captions.json").write_text('[{"image_id": 30, "words": ["a", "red", "dog"]}]')
+    np.save(workspace.attention / "weights.npy", np.ones((1, 6, 9), np.float32))
+    assert '</table>\n<p class="score">cider is void: ' in page()
+    assert "notes" not in json.loads(workspace.metrics.read_text())
+
+
 # Sorts by ascending score, then selects the second word of the first caption that has two words.
 USER_ACTIONS = """<script>
 {

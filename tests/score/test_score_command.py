@@ -16,6 +16,7 @@ from helpers.captions import untidy_caption
 
 from captioner.common.errors import UserError
 from captioner.score.caption_files import read_references, read_results
+from captioner.score.metrics import explain_references
 
 KARPATHY = {
     "images": [
@@ -82,6 +83,31 @@ def test_the_command_prints_a_table(tmp_path: Path) -> None:
     assert "choose with --split" in run_captioner("score", hyps, refs, status=1)
     table = run_captioner("score", hyps, refs, "--split", "val")
     assert re.search(r"bleu_1 +│ 1.0000 +│ 1.0000 to 1.0000", table)
+
+
+def test_void_and_incomparable_scores_have_a_note_in_the_table_and_in_json(tmp_path: Path) -> None:
+    hyps = write_json(tmp_path / "hyps.json", [{"image_id": 3, "caption": "a cat"}])
+    refs = write_json(tmp_path / "dataset.json", KARPATHY)
+    scores = json.loads(run_captioner("score", hyps, refs, "--split", "test", "--json"))
+    printed = run_captioner("score", hyps, refs, "--split", "test").splitlines()[-2:]
+    assert printed == [f"note: {note}" for note in scores["notes"]]
+    assert scores["cider"] == 0
+
+
+@pytest.mark.parametrize(
+    ("references", "notes"),
+    [
+        ([["a"]], ["cider is void", "published values"]),
+        ([["a", "b"]], ["cider is void"]),
+        ([["a"], ["b"]], ["published values"]),
+        ([["a"], ["b", "c"]], []),
+        ([], []),
+    ],
+)
+def test_notes_on_references(references: list[list[str]], notes: list[str]) -> None:
+    explained = explain_references(dict(enumerate(references)))
+    assert len(explained) == len(notes)
+    assert all(expected in note for expected, note in zip(notes, explained, strict=True))
 
 
 def test_references_are_read_from_both_formats(tmp_path: Path) -> None:

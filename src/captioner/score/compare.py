@@ -29,6 +29,25 @@ def comparison_table(names: Sequence[str], first: Scores, second: Scores) -> Tab
     return table
 
 
+def explain_different_sets(names: Sequence[str], evaluation_sets: Sequence[str | None]) -> str | None:
+    """Return why the scores of two runs cannot be compared, and what to do, or None if they can be.
+
+    Args:
+        names: of the runs.
+        evaluation_sets: the hash of the images and references of each run; None if it was not recorded.
+    """
+    first, second = evaluation_sets
+    if not first or not second:
+        unknown = " and ".join(name for name, known in zip(names, evaluation_sets, strict=True) if not known)
+        return f"{unknown}: recorded before evaluation sets were hashed: `dvc repro` with its parameters logs it again"
+    if first != second:
+        return (
+            f"{names[0]} was scored on the evaluation set {first[:12]}, {names[1]} on {second[:12]}, so they cannot be "
+            "compared: score both on the same images and references"
+        )
+    return None
+
+
 def _choose_verdict(interval: Interval) -> str:
     """Return whether the interval of a difference lies on one side of zero."""
     if interval.low > 0:

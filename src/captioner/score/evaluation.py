@@ -19,7 +19,7 @@ from captioner.data.captions_table import read_captions_table
 from captioner.data.images import image_path
 from captioner.score.bootstrap import bootstrap_intervals
 from captioner.score.diversity import diversity_metrics
-from captioner.score.metrics import Scores, score_captions
+from captioner.score.metrics import Scores, explain_references, score_captions
 from captioner.score.per_image import format_per_image
 from captioner.score.report.figures import draw_attention_maps, draw_caption_sheet, draw_loss_curves
 from captioner.score.report.model_diagram import describe_model, draw_model
@@ -89,7 +89,8 @@ def evaluate_captions(workspace: Workspace, split: str, figure_images: int) -> d
     draw_loss_curves(inputs.history, figures / "loss.png")
     draw_model(inputs.config, figures / "model.png")
     description = describe_model(inputs.config)
-    html = render_page(metrics | intervals, split, len(inputs.captions), figures, description, gallery)
+    notes = explain_references(inputs.references)
+    html = render_page(metrics | intervals, split, len(inputs.captions), notes, figures, description, gallery)
     workspace.page.write_text(html, encoding="utf-8")
     workspace.per_image.write_text(format_per_image(scores, inputs.captions), encoding="utf-8")
     _write_numbers(workspace, metrics, intervals, inputs.history)
@@ -112,7 +113,7 @@ def _read_inputs(workspace: Workspace, split: str) -> _Inputs:
         captions=captions,
         references=dict(zip(table.image_ids, table.captions, strict=True)),
         attention=_read_attention(workspace.attention),
-        config=_read_json(workspace.model / "config.json"),
+        config=_read_json(workspace.model_config),
         history=_read_json(workspace.history),
         vocabulary=Vocabulary.read(workspace.vocabulary),
         training=TokenizedCaptions.read(workspace.tokens / "train"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ class LeaderboardRow:
         run: the beginning of the run hash.
         commit: the beginning of the commit hash, or an empty text.
         dataset: the name of the dataset and the captioned split.
+        evaluation_set: the hash of the images and references, or None if it is not recorded.
         params: the other parameters by their full keys, such as ``model.units``.
         metrics: as in ``reports/metrics.json`` and ``reports/intervals.json``; at least bleu_4 and cider.
         train_time: the training time with its unit, such as "12 s", or an empty text.
@@ -25,6 +27,7 @@ class LeaderboardRow:
     run: str
     commit: str
     dataset: str
+    evaluation_set: str | None
     params: dict[str, str]
     metrics: dict[str, float]
     train_time: str
@@ -32,18 +35,22 @@ class LeaderboardRow:
 
 
 def leaderboard_markdown(rows: Sequence[LeaderboardRow], ignored_keys: Collection[str]) -> str:
-    """Return the leaderboard as Markdown, ordered by dataset, then by descending BLEU-4.
+    """Return the leaderboard as Markdown, ordered by dataset, evaluation set, and descending BLEU-4.
 
     Args:
         rows: the runs, in any order.
         ignored_keys: parameters that are not shown, for example because they change no score.
     """
-    rows = sorted(rows, key=lambda row: (row.dataset, -row.metrics["bleu_4"]))
+    rows = sorted(rows, key=lambda row: (row.dataset, row.evaluation_set or "unknown", -row.metrics["bleu_4"]))
+    sets_by_dataset: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if row.evaluation_set:
+            sets_by_dataset[row.dataset].add(row.evaluation_set)
     keys = _find_differing_keys(rows, ignored_keys)
     columns: dict[str, Callable[[LeaderboardRow], str]] = {
         "run": lambda row: f"`{row.run}`",
         "commit": lambda row: row.commit,
-        "dataset": lambda row: row.dataset,
+        "dataset": lambda row: _describe_set(row, len(sets_by_dataset[row.dataset]) > 1),
         "parameters that differ": lambda row: ", ".join(
             f"{key}={row.params[key]}" for key in keys if key in row.params
         ),
@@ -54,6 +61,13 @@ def leaderboard_markdown(rows: Sequence[LeaderboardRow], ignored_keys: Collectio
     }
     table = markdown_table([list(columns), *([column(row) for column in columns.values()] for row in rows)])
     return f"# Leaderboard\n\n{table}"
+
+
+def _describe_set(row: LeaderboardRow, is_ambiguous: bool) -> str:
+    """Return the dataset, and the beginning of the evaluation set's hash if others have the same dataset."""
+    if row.evaluation_set is None:
+        return f"{row.dataset}, unknown set"
+    return f"{row.dataset} {row.evaluation_set[:6]}" if is_ambiguous else row.dataset
 
 
 def _find_differing_keys(rows: Sequence[LeaderboardRow], ignored_keys: Collection[str]) -> list[str]:

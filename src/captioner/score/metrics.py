@@ -57,12 +57,15 @@ class Scores:
         return cls(metrics, image_ids, *counts_and_scores)
 
 
-def score_captions(hypotheses: Mapping[int, str], references: Mapping[int, Sequence[str]]) -> Scores:
+def score_captions(
+    hypotheses: Mapping[int, str], references: Mapping[int, Sequence[str]], parallel: bool = True
+) -> Scores:
     """Score one caption per image. The scores do not depend on the order of images or references, to the last bit.
 
     Args:
         hypotheses: image id to caption, not tokenized.
         references: image id to reference captions, not tokenized, at least one each.
+        parallel: whether a second process may help. A signal to the process group would kill it.
 
     Raises:
         UserError: an image has a caption without references or references without a caption, or there is no caption,
@@ -74,7 +77,8 @@ def score_captions(hypotheses: Mapping[int, str], references: Mapping[int, Seque
     tokenized = [sorted(ptb_tokenize(caption) for caption in references[image_id]) for image_id in ids]
     if not any(any(texts) for texts in tokenized):
         raise UserError("the reference captions hold no words, so nothing can be scored: check the dataset's captions")
-    with _run_in_second_process(_compute_cider, captions, tokenized) as cider_N:
+    parallel = parallel and len(captions) >= PARALLEL_MIN_CAPTIONS
+    with _run_in_second_process(_compute_cider, captions, tokenized, parallel) as cider_N:
         return Scores.from_counts(
             ids, *_count_for_bleu(captions, tokenized), _compute_rouge_l(captions, tokenized), cider_N()
         )
@@ -103,16 +107,37 @@ def signed_score(metric: str, value: float) -> float:
     return -value if metric.startswith("val_loss") else value
 
 
+def is_comparable_across_vocabularies(metric: str) -> bool:
+    """Return False for losses: a smaller vocabulary has more ``<unk>``, which is easy to predict."""
+    return not metric.startswith("val_loss")
+
+
+def explain_references(references: Mapping[int, Sequence[str]]) -> list[str]:
+    """Return a note for each reason why scores against these references are void, or not those of the literature."""
+    notes = []
+    if len(references) == 1:
+        notes.append(
+            "cider is void: it weights n-grams by their rarity among the images (idf), and with one image all weights "
+            "are 0; score several hundred images"
+        )
+    if references and all(len(captions) == 1 for captions in references.values()):
+        notes.append(
+            "cider, bleu and rouge_l cannot be compared with published values, which are against about five references "
+            "per image: there is one here; give all references of each image"
+        )
+    return notes
+
+
 @contextmanager
 def _run_in_second_process(
-    function: Callable[..., NDArray[Any]], captions: _Captions, references: _References
+    function: Callable[..., NDArray[Any]], captions: _Captions, references: _References, enabled: bool
 ) -> Iterator[Callable[[], Any]]:
-    """Run a function in a second process during the ``with`` block, if there are enough captions.
+    """Run a function in a second process during the ``with`` block, if enabled.
 
     Yields:
         A function that waits for the result and returns it.
     """
-    if len(captions) < PARALLEL_MIN_CAPTIONS:
+    if not enabled:
         yield lambda: function(captions, references)
         return
     # Ctrl-C is handled by the parent only. Not "fork": the child could inherit locks that other threads hold.

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import yaml
 
 from captioner.common.errors import UserError
 from captioner.common.paths import Workspace
-from captioner.config.params import Params, check_params, flatten, read_params
-from captioner.score.metrics import signed_score
+from captioner.config.params import Params, check_params, read_params
+from captioner.score.compare import explain_different_sets
+from captioner.score.metrics import is_comparable_across_vocabularies, signed_score
 from captioner.tracking.mlflow_store import MlflowStore, store_errors_in_one_line
-from captioner.tracking.run_hash import WEIGHTS_STAGES, code_hashes, extractor_weights_hash
+from captioner.tracking.run_hash import WEIGHTS_STAGES, code_hashes, evaluation_set_hash, extractor_weights_hash
 from captioner.tracking.runs import find_run, read_json_artifact, scored_runs
-from captioner.tracking.tags import COMMIT_TAG, PARENT_RUN_TAG, RUN_HASH_TAG
+from captioner.tracking.tags import COMMIT_TAG, EVALUATION_SET_TAG, PARENT_RUN_TAG, RUN_HASH_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
 MODEL = "captioner"
 ALIAS = "champion"
-# Scores can be compared only between runs that agree in these parameters.
-EVALUATION_SET_KEYS = ("data.name", "data.path", "data.seed", "data.limit", "decode.split")
 
 
 @store_errors_in_one_line()
@@ -29,13 +29,13 @@ def promote(name: str | None, force: bool) -> None:
     """Register a run's model and give it the alias ``champion``.
 
     Args:
-        name: as for `find_run`; None for the best run on the workspace's dataset and split.
-        force: also promote a run that is worse than the champion, was scored on other images, or has other code.
+        name: as for `find_run`; None for the best run on the workspace's evaluation set.
+        force: also promote a run that is worse than the champion, cannot be compared with it, or has other code.
 
     Raises:
         UserError: the run does not exist, fails a check, or cannot be packed.
     """
-    store, params = MlflowStore(), read_params()
+    store, params = MlflowStore(create=False), read_params()
     objective = params.score.objective
     run = find_run(store, name) if name else _find_best_run(store, params)
     if objective not in run.data.metrics:
@@ -59,12 +59,19 @@ def _describe(run: Run, objective: str) -> str:
 
 
 def _find_best_run(store: MlflowStore, params: Params) -> Run:
-    """Return the best of the runs that were scored on the workspace's dataset and split."""
+    """Return the best of the runs that were scored on the workspace's evaluation set.
+
+    Raises:
+        UserError: there is no such run, or the objective cannot be compared between them.
+    """
     objective = params.score.objective
-    evaluation_set = {key: str(value) for key, value in flatten(params.model_dump()) if key in EVALUATION_SET_KEYS}
-    runs = [run for run in scored_runs(store, objective) if _evaluation_set(run) == evaluation_set]
+    evaluation_set = evaluation_set_hash(Workspace(), params.decode.split)
+    runs = [run for run in scored_runs(store, objective) if run.data.tags.get(EVALUATION_SET_TAG) == evaluation_set]
     if not runs:
         raise UserError(f"{store.client.tracking_uri} holds no run with {objective} on these images: `dvc repro`")
+    reason = _explain_vocabularies(runs, objective)
+    if reason:
+        raise UserError(f"{reason}: name the run to promote, or set score.objective to another metric")
     return max(runs, key=lambda run: signed_score(objective, run.data.metrics[objective]))
 
 
@@ -82,13 +89,13 @@ def _check_better(run: Run, champion: Run, objective: str) -> None:
     """Check that a run is not worse than the champion.
 
     Raises:
-        UserError: the run is worse, or the two were scored on different images.
+        UserError: the run is worse, or the two cannot be compared.
     """
-    if _evaluation_set(champion) != _evaluation_set(run):
-        raise UserError(
-            f"{run.info.run_name} and the champion {champion.info.run_name} were scored on different images, so their "
-            "scores cannot be compared: --force promotes it"
-        )
+    names = [str(run.info.run_name), f"the champion {champion.info.run_name}"]
+    evaluation_sets = [scored.data.tags.get(EVALUATION_SET_TAG) for scored in (run, champion)]
+    reason = explain_different_sets(names, evaluation_sets) or _explain_vocabularies([run, champion], objective)
+    if reason:
+        raise UserError(f"{reason}; --force promotes {run.info.run_name} without a comparison")
     score, best = (signed_score(objective, scored.data.metrics[objective]) for scored in (run, champion))
     if score < best:
         raise UserError(
@@ -120,8 +127,16 @@ def _read_run_params(store: MlflowStore, run: Run) -> Params:
     return check_params(yaml.safe_load(store.read_artifact(run.info.run_id, Workspace().params.name) or b""))
 
 
-def _evaluation_set(run: Run) -> dict[str, str]:
-    return {key: run.data.params.get(key, "") for key in EVALUATION_SET_KEYS}
+def _explain_vocabularies(runs: Sequence[Run], objective: str) -> str | None:
+    """Return why the runs cannot be compared by the objective, or None if they can."""
+    text_params = {
+        frozenset((key, value) for key, value in run.data.params.items() if key.startswith("text.")) for run in runs
+    }
+    if is_comparable_across_vocabularies(objective) or len(text_params) == 1:
+        return None
+    keys = sorted({key for key, _ in frozenset.union(*text_params) - frozenset.intersection(*text_params)})
+    names = ", ".join(str(run.info.run_name) for run in runs[:3]) + ", ..." * (len(runs) > 3)
+    return f"{names} differ in {', '.join(keys)}, and {objective} cannot be compared across vocabularies"
 
 
 def _find_or_pack_version(store: MlflowStore, run: Run) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from captioner.common.errors import UserError, first_line
 from captioner.common.paths import Workspace
 from captioner.sweep.launch import Sweep
 from captioner.sweep.plots import draw_sweep
-from captioner.sweep.table import SettingRow, format_table, group_jobs, sort_rows, verdict
+from captioner.sweep.table import SettingRow, format_table, group_jobs, rank_rows, verdict
 from captioner.tracking.mlflow_store import MlflowStore, store_errors
-from captioner.tracking.tags import PARENT_RUN_TAG, RUN_HASH_TAG
+from captioner.tracking.tags import PARENT_RUN_TAG, RUN_HASH_TAG, WEIGHTS_TAG
 
 TABLE_METRICS = ("bleu_4", "cider", "val_loss")  # shown in addition to the objective
 TABLE_WIDTH = 200  # characters, if standard output is not a terminal: enough for every column
@@ -42,23 +43,30 @@ def finish_sweep(sweep: Sweep, all_ended: bool) -> bool:
     successful = all_ended and not failed
     if jobs:
         objective = jobs[0]["params"]["score.objective"]
-        rows = sort_rows(group_jobs(jobs), objective)
-        paths = _report(sweep.name, rows, objective)
-        _log(sweep, jobs, {f"best_{objective}": rows[0].mean(objective)}, paths)
+        groups = rank_rows(group_jobs(jobs), objective)
+        paths = _report(sweep.name, groups, objective)
+        _log(sweep, jobs, {f"best_{objective}": groups[0][0].mean(objective)} if len(groups) == 1 else {}, paths)
     MlflowStore().finish(sweep.parent_run_id, "FINISHED" if successful else "FAILED")
     for answer in failed:
         print(f"failed: {' '.join(answer['overrides'])}; see {os.path.relpath(answer['log'])}")
     return successful
 
 
-def _report(name: str, rows: list[SettingRow], objective: str) -> list[Path]:
-    """Print the table and the verdict, and write them and the figures. Return the paths of the files."""
+def _report(name: str, groups: list[list[SettingRow]], objective: str) -> list[Path]:
+    """Print the table and the verdict, and write them and the figures. Return the paths of the files.
+
+    Args:
+        name: that of the sweep.
+        groups: as `rank_rows` returns them.
+        objective: the metric by which they are ranked.
+    """
+    rows = list(chain.from_iterable(groups))
     head, *body = cells = format_table(rows, tuple(dict.fromkeys((objective, *TABLE_METRICS))))
     table = Table(*head, title=name)
     for line in body:
         table.add_row(*line)
     print_table(table, TABLE_WIDTH)
-    conclusion = verdict(rows, objective)
+    conclusion = verdict(groups, objective)
     print(conclusion)
     folder = Workspace().reports / "sweeps"
     folder.mkdir(parents=True, exist_ok=True)
@@ -82,7 +90,7 @@ def _log(sweep: Sweep, jobs: list[dict[str, Any]], metrics: dict[str, float], pa
     store = MlflowStore()
     try:
         for job in jobs:
-            for run in store.search({RUN_HASH_TAG: job["run_hash"]}):
+            for run in store.search({RUN_HASH_TAG: job["run_hash"], WEIGHTS_TAG: job["weights_hash"]}):
                 store.set_tags(run.info.run_id, {PARENT_RUN_TAG: sweep.parent_run_id})
         store.log_metrics(sweep.parent_run_id, [{"epoch": 0, **metrics}], "epoch")
         store.log_artifacts(sweep.parent_run_id, paths)

@@ -1,4 +1,4 @@
-"""The comparison of a sweep's jobs: one row per setting, sorted, formatted, and with a verdict on the best two."""
+"""The comparison of a sweep's jobs: one row per setting, ranked, formatted, and with a verdict on the best."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from captioner.config.params import DERIVED_KEYS
-from captioner.score.metrics import signed_score
+from captioner.score.metrics import is_comparable_across_vocabularies, signed_score
+
+SIGNIFICANCE_LEVEL = 0.05
+MAX_NAMED_SETTINGS = 5  # in a sentence
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,20 @@ def group_jobs(jobs: Sequence[dict[str, Any]]) -> list[SettingRow]:
     ]
 
 
-def sort_rows(rows: list[SettingRow], objective: str) -> list[SettingRow]:
-    """Return the rows, best first: the lowest loss, or the highest value of any other objective."""
-    return sorted(rows, key=lambda row: signed_score(objective, row.mean(objective)), reverse=True)
+def rank_rows(rows: Sequence[SettingRow], objective: str) -> list[list[SettingRow]]:
+    """Return the rows, best first, in the groups within which the objective can be compared.
+
+    There is one group, unless the objective is a validation loss and the rows differ in the vocabulary: then one for
+    each combination of parameters of the section ``text``, in the order of their first rows.
+    """
+    groups: dict[str, list[SettingRow]] = {}
+    for row in rows:
+        text = {} if is_comparable_across_vocabularies(objective) else _text_values(row)
+        groups.setdefault(json.dumps(text), []).append(row)
+    return [
+        sorted(group, key=lambda row: signed_score(objective, row.mean(objective)), reverse=True)
+        for group in groups.values()
+    ]
 
 
 def format_table(rows: list[SettingRow], metrics: Sequence[str]) -> list[list[str]]:
@@ -73,18 +89,66 @@ def format_table(rows: list[SettingRow], metrics: Sequence[str]) -> list[list[st
     return cells
 
 
-def verdict(rows: list[SettingRow], objective: str) -> str:
-    """Return one sentence on whether the first two rows differ by more than two standard errors of the difference."""
+def verdict(groups: Sequence[Sequence[SettingRow]], objective: str) -> str:
+    """Return whether the best setting can be told apart from the others: one sentence for each group of `rank_rows`."""
+    if len(groups) == 1:
+        return _judge(groups[0], objective)
+    reason = (
+        f"{objective} cannot be compared across vocabularies (a smaller one has more <unk>, which is easy to predict): "
+        "the rows are ranked within equal text parameters"
+    )
+    sentences = [f"{_describe(_text_values(group[0]))}: {_judge(group, objective)}" for group in groups]
+    return "\n- ".join([reason, *sentences])
+
+
+def _judge(rows: Sequence[SettingRow], objective: str) -> str:
+    """Return one sentence on the difference between the first row, which is the best, and each other row.
+
+    Welch's t test (1947) compares the scores of their seeds. The best row is known only after all M rows have been
+    seen, so its p values are multiplied by the number of all pairs, M (M - 1) / 2 (Bonferroni).
+    """
     if len(rows) < 2:
         return "one row: nothing to compare"
-    best, second = rows[0], rows[1]
-    difference = abs(best.mean(objective) - second.mean(objective))
+    best, second, *_ = rows
+    difference = f"the best two settings differ by {abs(best.mean(objective) - second.mean(objective)):.4f} {objective}"
     if min(len(best.hashes), len(second.hashes)) < 2:
-        return (
-            f"the best two differ by {difference:.4f} {objective}; with one seed each the difference cannot be judged: "
-            "add seed=1,2,3"
-        )
-    error = math.sqrt(sum(row.spread(objective) ** 2 / len(row.hashes) for row in (best, second)))
-    significance = "differ significantly" if difference > 2 * error else "do NOT differ significantly"
-    difference_text = f"the difference is {difference:.4f} {objective}, its standard error {error:.4f}"
-    return f"the best two {significance}: {difference_text}"
+        return f"{difference}; with one seed each the difference cannot be judged: add seed=1,2,3"
+    pairs = math.comb(len(rows), 2)
+    p_values = _adjusted_p_values(rows, objective, pairs)
+    correction = f" after Bonferroni's correction for {pairs} pairs" if pairs > 1 else ""
+    significance = "significantly" if p_values[0] < SIGNIFICANCE_LEVEL else "NOT significantly"
+    similar = [row for row, p in zip(rows[1:], p_values, strict=True) if not p < SIGNIFICANCE_LEVEL]
+    sentence = (
+        f"{difference}, {significance} (Welch's t test: p = {p_values[0]:.2g}{correction}); "
+        f"settings that cannot be told apart from the best: {len(similar)} of {len(rows) - 1}"
+    )
+    if similar:
+        names = [_describe(row.values) for row in similar[:MAX_NAMED_SETTINGS]]
+        names += [f"{len(similar) - len(names)} more"] if len(similar) > len(names) else []
+        sentence += f" ({'; '.join(names)})"
+        if min(len(row.hashes) for row in rows) < 3:
+            sentence += ": with fewer than three seeds only very large differences show, so add seeds"
+    return sentence
+
+
+def _adjusted_p_values(rows: Sequence[SettingRow], objective: str, pairs: int) -> list[float]:
+    """Return p of the first row against each other row, times ``pairs``, at most 1; NaN for a row with one seed."""
+    from scipy.stats import ttest_ind_from_stats  # the import takes a second
+
+    means_M = np.asarray([row.mean(objective) for row in rows])
+    spreads_M = np.asarray([row.spread(objective) for row in rows])
+    counts_M = np.asarray([len(row.hashes) for row in rows])
+    best, others = (means_M[0], spreads_M[0], counts_M[0]), (means_M[1:], spreads_M[1:], counts_M[1:])
+    with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 if all scores of two rows are equal
+        p_values = ttest_ind_from_stats(*best, *others, equal_var=False).pvalue
+    equal = (means_M[1:] == means_M[0]) & (counts_M[1:] > 1)
+    adjusted: list[float] = np.where(equal, 1.0, np.minimum(p_values * pairs, 1.0)).tolist()
+    return adjusted
+
+
+def _text_values(row: SettingRow) -> dict[str, Any]:
+    return {key: value for key, value in row.values.items() if key.startswith("text.")}
+
+
+def _describe(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in values.items())

@@ -70,6 +70,7 @@ def render_page(
     metrics: dict[str, float],
     split: str,
     caption_count: int,
+    notes: Sequence[str],
     figures: Path,
     model_text: str,
     gallery: Sequence[GalleryImage],
@@ -80,6 +81,7 @@ def render_page(
         metrics: those of ``metrics.json`` and ``intervals.json``.
         split: the split that was captioned.
         caption_count: the number of captions that were scored.
+        notes: on the scores, below their table.
         figures: the folder with model.png and loss.png.
         model_text: the alternative text of model.png.
         gallery: the images on the page, in order.
@@ -93,6 +95,7 @@ def render_page(
         caption_count=f"{caption_count:,}",
         split=escape(split),
         scores=_render_score_table(metrics),
+        notes="".join(f'<p class="score">{escape(note)}</p>\n' for note in notes),
         diagram=diagram,
         curves=curves,
         image_count=len(gallery),
