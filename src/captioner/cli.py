@@ -52,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("verify", help="train the workspace's run again in a clean copy and compare every hash")
     reproduce = commands.add_parser("reproduce", help="rebuild a run from its record and compare every hash")
     reproduce.add_argument("run", metavar="RUN", help=RUN_HELP)
+    reproduce.add_argument(
+        "--trust", action="store_true", help="run the record's uncommitted changes even if they were made elsewhere"
+    )
     sweep = commands.add_parser("sweep", help="run every combination of parameters: captioner sweep model.units=64,128")
     sweep.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY=A,B", help="Hydra multirun overrides")
     params = commands.add_parser("params", help="write params.yaml as the composition of conf/")
@@ -83,7 +86,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "reproduce":
             from captioner.tracking.reproduce import reproduce
 
-            return 0 if reproduce(arguments.run) else 1
+            return 0 if reproduce(arguments.run, arguments.trust) else 1
         case "sweep":
             from captioner.sweep.__main__ import main as run_sweep
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +36,7 @@ def caption_files(files: list[Path], count: int, figure: bool) -> None:
         files: images in any format that Pillow reads.
         count: captions per image.
         figure: whether to write ``NAME.attention.png`` into the current folder: the attention of each word of the
-            first caption.
+            first caption. NAME is from `figure_names`.
 
     Raises:
         UserError: a file is not an image, or the workspace has no trained model.
@@ -42,7 +45,7 @@ def caption_files(files: list[Path], count: int, figure: bool) -> None:
     from captioner.decode.predictor import Predictor
 
     params, workspace = read_params(), Workspace()
-    if not (workspace.model / "config.json").exists():
+    if not (workspace.model_config).exists():
         raise UserError(
             f"there is no trained model in {workspace.model.absolute()}: run `dvc repro` in the repository first"
         )
@@ -54,8 +57,11 @@ def caption_files(files: list[Path], count: int, figure: bool) -> None:
     for file, image in zip(files, images, strict=True):
         decode_image(image, str(file))
     seeds = [(params.seed, number) for number in range(count)]
-    captions_per_image = predictor.predict(images, seeds, min(decode.batch_size, count * len(images)))
-    for file, image, captions in zip(files, images, captions_per_image, strict=True):
+    features_NxPxC = predictor.extractor.extract_from_bytes(images)
+    captions_per_image = predictor.predict(features_NxPxC, seeds, min(decode.batch_size, count * len(images)))
+    attention = predictor.attend(features_NxPxC, [captions[0] for captions in captions_per_image]) if figure else []
+    names = figure_names(files)
+    for row, (file, captions) in enumerate(zip(files, captions_per_image, strict=True)):
         if len(files) > 1 or count > 1:
             print(f"{file}:")
         for caption in captions:
@@ -63,10 +69,27 @@ def caption_files(files: list[Path], count: int, figure: bool) -> None:
         if figure:
             from captioner.score.report.figures import draw_attention_maps
 
-            words, path = captions[0].words, Path(f"{file.stem}.attention.png")
-            attention_TxP = captions[0].attention_TxP[: len(words)]
-            draw_attention_maps(predictor.extractor.resized_image(image), words, attention_TxP, path)
+            path, image_SxSx3 = Path(f"{names[row]}.attention.png"), predictor.extractor.resized_image(images[row])
+            draw_attention_maps(image_SxSx3, captions[0].words, attention[row], path)
             print(f"attention: {path}")
+
+
+def figure_names(files: Sequence[Path]) -> list[str]:
+    """Return a name for the figure of each file, different for different files.
+
+    It is the stem of the file if no other file has this stem. Otherwise folders are put in front, as few as distinguish
+    the files. Files that differ only in their suffix keep it.
+    """
+    paths = [file.parent.resolve() / file.name for file in files]
+    names: dict[Path, str] = {}
+    for ending, folders in itertools.product(("stem", "name"), range(max(len(path.parts) for path in paths))):
+        labels = {path: "-".join((*path.parts[1:-1], getattr(path, ending))[-1 - folders :]) for path in paths}
+        counts = Counter(labels.values())
+        for path, label in labels.items():
+            if counts[label] == 1 and label not in names.values():
+                names.setdefault(path, label)
+    # Hyphens in names can make even the longest labels equal.
+    return [names.get(path, f"{row}-{path.name}") for row, path in enumerate(paths)]
 
 
 def score_files(hypotheses: Path, references: Path, split: str | None, as_json: bool) -> None:
@@ -78,13 +101,15 @@ def score_files(hypotheses: Path, references: Path, split: str | None, as_json: 
         split: of the Karpathy-style JSON.
         as_json: print JSON instead of a table.
 
+    The output also says which scores are void, or cannot be compared with published ones.
+
     Raises:
         UserError: a file is not in its format, or an image with a caption has no references.
     """
     from captioner.score.bootstrap import RESAMPLES, bootstrap_intervals
     from captioner.score.caption_files import read_references, read_results
     from captioner.score.meteor import meteor
-    from captioner.score.metrics import score_captions
+    from captioner.score.metrics import explain_references, score_captions
 
     captions = read_results(hypotheses)
     all_references = read_references(references, split)
@@ -98,9 +123,10 @@ def score_files(hypotheses: Path, references: Path, split: str | None, as_json: 
     if shutil.which("java"):
         metrics["meteor"] = meteor(captions, scored)
     metrics = {name: round(value, DECIMALS) for name, value in sorted(metrics.items())}
+    notes = explain_references(scored)
     if as_json:
         rounded = {name: [round(end, DECIMALS) for end in intervals[name]] for name in sorted(intervals)}
-        print(json.dumps(metrics | {"intervals": rounded}, indent=2))
+        print(json.dumps(metrics | {"intervals": rounded, "notes": notes}, indent=2))
         return
     table = Table("metric", "score", "95 % interval", title=f"{len(captions)} captions")
     for name, value in metrics.items():
@@ -108,6 +134,8 @@ def score_files(hypotheses: Path, references: Path, split: str | None, as_json: 
         table.add_row(name, f"{value:.4f}", interval)
     print_table(table, TABLE_WIDTH)
     print(f"intervals: bootstrap over images, {RESAMPLES} resamples; metrics as fractions, cider at most 10")
+    for note in notes:
+        print(f"note: {note}")
 
 
 def compare_runs(first: str, second: str) -> None:
@@ -118,18 +146,22 @@ def compare_runs(first: str, second: str) -> None:
         second: likewise.
 
     Raises:
-        UserError: a run does not exist, or the two were scored on different images.
+        UserError: a run does not exist, or the two were not scored on the same evaluation set.
     """
     from captioner.score.bootstrap import RESAMPLES
-    from captioner.score.compare import comparison_table
+    from captioner.score.compare import comparison_table, explain_different_sets
     from captioner.tracking.mlflow_store import MlflowStore, store_errors_in_one_line
     from captioner.tracking.runs import find_run
+    from captioner.tracking.tags import EVALUATION_SET_TAG
 
     with store_errors_in_one_line():
-        store = MlflowStore()
+        store = MlflowStore(create=False)
         runs = [find_run(store, name) for name in (first, second)]
+        names = [str(run.info.run_name) for run in runs]
+        reason = explain_different_sets(names, [run.data.tags.get(EVALUATION_SET_TAG) for run in runs])
+        if reason:
+            raise UserError(reason)
         first_scores, second_scores = (_read_scores(store, run) for run in runs)
-    names = [str(run.info.run_name) for run in runs]
     print_table(comparison_table(names, first_scores, second_scores), TABLE_WIDTH)
     print(
         f"paired bootstrap over {len(first_scores.image_ids)} images, {RESAMPLES} resamples: it compares two sets of "
@@ -148,7 +180,7 @@ def print_leaderboard() -> None:
     from captioner.tracking.runs import scored_runs
 
     with store_errors_in_one_line():
-        store = MlflowStore()
+        store = MlflowStore(create=False)
         runs = scored_runs(store, "bleu_4")
     if not runs:
         raise UserError(f"{store.client.tracking_uri} holds no run with scores: `dvc repro` makes one")
@@ -171,13 +203,22 @@ def _read_scores(store: MlflowStore, run: Run) -> Scores:
 
 def _leaderboard_row(run: Run) -> LeaderboardRow:
     from captioner.score.leaderboard import LeaderboardRow
-    from captioner.tracking.tags import COMMIT_TAG, DEVICE_TAG, PARENT_HASH_TAG, RUN_HASH_TAG, TRAIN_SECONDS_TAG
+    from captioner.tracking.tags import (
+        COMMIT_TAG,
+        DATASET_TAG,
+        DEVICE_TAG,
+        EVALUATION_SET_TAG,
+        PARENT_HASH_TAG,
+        RUN_HASH_TAG,
+        TRAIN_SECONDS_TAG,
+    )
 
     tags, params = run.data.tags, run.data.params
     return LeaderboardRow(
         run=(tags.get(RUN_HASH_TAG) or tags[PARENT_HASH_TAG])[:12],
         commit=tags.get(COMMIT_TAG, "")[:7],
-        dataset=" ".join(params.get(key, "") for key in ("data.name", "decode.split")),
+        dataset=f"{tags.get(DATASET_TAG) or params.get('data.name', '')} {params.get('decode.split', '')}",
+        evaluation_set=tags.get(EVALUATION_SET_TAG),
         params={key: value for key, value in params.items() if key not in ("data.name", "decode.split")},
         metrics=run.data.metrics,
         train_time=f"{tags[TRAIN_SECONDS_TAG]} s" if TRAIN_SECONDS_TAG in tags else "",

@@ -147,3 +147,24 @@ def test_server_error_is_one_line_of_a_command(prepared: Path, server: str, comm
     (line,) = printed.splitlines()
     assert line.startswith("error: MLflow: ")
     assert "api/2.0/mlflow" in line
+
+
+def test_same_run_at_the_same_time_in_two_clones_is_one_row(server: str, tmp_path: Path, datasets: Path) -> None:
+    """Neither clone touches the unfinished run of the other, and at the end there is one run with scores."""
+    repos = [make_repo(tmp_path / name) for name in ("a", "b")]
+    for repo in repos:
+        compose(repo, *SMALL, f"data.data_dir={datasets}", "model.units=29")
+    variables = environment() | {"MLFLOW_TRACKING_URI": server}
+    processes = [
+        subprocess.Popen(
+            ["dvc", "repro"], cwd=repo, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for repo in repos
+    ]
+    for process in processes:
+        printed, _ = process.communicate()
+        assert process.returncode == 0, printed
+        assert "training continues" not in printed
+    (only,) = [run for run in MlflowStore(server).search({}) if run.data.params.get("model.units") == "29"]
+    assert only.info.status == "FINISHED"
+    assert only.data.metrics["bleu_4"] >= 0

@@ -1,4 +1,4 @@
-"""The check that a record does not contradict itself."""
+"""The check that a record does not contradict itself, and the causes of differences that are named."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from helpers.repository import ROOT
 from captioner.common.errors import UserError
 from captioner.config.params import check_params, flatten
 from captioner.tracking.provenance import CodeVersion
-from captioner.tracking.reproduce import Source, check_consistency
+from captioner.tracking.reproduce import Record, Source, check_consistency, compare_records
 from captioner.tracking.run_hash import deciding_params, hash_identity
 from captioner.tracking.tags import RUN_HASH_TAG
 
@@ -38,3 +38,12 @@ def test_record_without_newer_parameters_is_consistent(
     else:
         with pytest.raises(UserError, match=f"MLflow's parameters {key}: recorded {value}"):
             check_consistency(source, identity, tags, logged | {key: str(value)})
+
+
+def test_verify_of_a_training_resumed_elsewhere_says_why_it_may_fail(capsys: pytest.CaptureFixture[str]) -> None:
+    identity, here, elsewhere = {"params": {}}, {"cpu": "A"}, {"cpu": "B"}
+    recorded = Record(identity, {"train.weights": "1" * 64}, here, [elsewhere])
+    assert not compare_records(recorded, Record(identity, {"train.weights": "2" * 64}, here, []))
+    printed = capsys.readouterr().out
+    assert "environments: none" in printed
+    assert "resumed in another environment, so the bits of the training may not repeat: cpu: recorded B, r" in printed

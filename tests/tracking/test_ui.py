@@ -1,7 +1,9 @@
 """The runs in ``mlflow ui``, as a browser shows them."""
 
+import getpass
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from helpers.repository import environment
+from helpers.repository import environment, run
 from mlflow import MlflowClient
 from selenium import webdriver
 from selenium.common.exceptions import TimeoutException
@@ -95,6 +97,36 @@ def test_table_lists_all_runs(two_runs: Path, address: str, browser: webdriver.C
     open_page(browser, f"{address}/#/experiments/{experiment}/runs", "//*[contains(., 'matching runs')]")
     for name in runs:
         wait_for_element(browser, f"//*[text()='{name}']")
+
+
+def test_printed_address_shows_scores_dataset_source_and_user(
+    two_runs: Path, address: str, browser: webdriver.Chrome
+) -> None:
+    printed = run(two_runs, "dvc", "repro", "--force", "--single-item", "evaluate")
+    (page,) = re.findall(r"^all runs: (\S+)$", printed, re.MULTILINE)
+    assert run(two_runs, "python", "-m", "captioner.tracking.experiment_view").splitlines()[-1] == page
+    browser.set_window_size(2200, 1000)
+    open_page(browser, page.replace("http://127.0.0.1:5000", address), "//*[contains(., 'matching runs')]")
+    for name in ("bleu_4", "cider", "val_loss", "Dataset", "Source", "User", "decode.strategy", "decode.beam_size"):
+        wait_for_element(browser, f"//*[@role='columnheader']//*[text()='{name}']")
+    client = MlflowClient(f"sqlite:///{two_runs}/mlflow.db")
+    for name, run_id in run_ids(two_runs)[1].items():
+        recorded = client.get_run(run_id)
+        training, evaluation = recorded.inputs.dataset_inputs
+        assert training.dataset.digest != evaluation.dataset.digest
+        row = str(wait_for_element(browser, f"//*[text()='{name}']/ancestor::*[@row-index]").get_attribute("row-index"))
+        dataset = read_cell(browser, row, "attributes.`Dataset`")
+        assert f"shapes ({training.dataset.digest})" in dataset
+        for metric in ("bleu_4", "cider"):
+            shown = float(read_cell(browser, row, f"metrics.`{metric}`"))
+            assert shown == pytest.approx(recorded.data.metrics[metric], abs=1e-5)
+        assert read_cell(browser, row, "attributes.`Source`") == "dvc repro"
+        assert read_cell(browser, row, "attributes.`User`") == getpass.getuser()
+
+
+def read_cell(browser: webdriver.Chrome, row: str, column: str) -> str:
+    """Return the text of a cell in the table of runs."""
+    return wait_for_element(browser, f'//*[@row-index="{row}"]//*[@col-id="{column}"]').text.strip()
 
 
 def test_chart_shows_all_runs(two_runs: Path, address: str, browser: webdriver.Chrome) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from helpers.repository import STAGES, changed, environment, run
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
+
+from captioner.commands import figure_names
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +30,41 @@ def test_caption_and_attention_figure(repo: Path, image_file: Path) -> None:
     assert len(caption.split()) >= 1
     assert figure == "attention: my photo.attention.png"
     Image.open(repo / "my photo.attention.png").verify()
+
+
+def test_figures_of_images_with_one_name_are_different_files(repo: Path, image_file: Path, tmp_path: Path) -> None:
+    files = [tmp_path / "a/x.png", tmp_path / "b/x.png"]
+    for file, turns in zip(files, (0, 1), strict=True):
+        file.parent.mkdir()
+        Image.open(image_file).rotate(90 * turns).save(file)
+    printed = run(repo, "captioner", "caption", *map(str, files), "--figure").splitlines()
+    names = ["a-x.attention.png", "b-x.attention.png"]
+    assert [line for line in printed if line.startswith("attention: ")] == [f"attention: {name}" for name in names]
+    first, second = ((repo / name).read_bytes() for name in names)
+    assert first != second
+
+
+# By files: the names of their figures.
+FIGURE_NAMES: dict[tuple[str, ...], list[str]] = {
+    ("a/x.png", "b/y.png"): ["x", "y"],
+    ("a/x.png", "b/x.png", "b/y.png"): ["a-x", "b-x", "y"],
+    ("a/1/x.png", "b/1/x.png"): ["a-1-x", "b-1-x"],
+    ("a/x.png", "a/x.jpg"): ["x.png", "x.jpg"],
+    ("a/x.png", "a/x.jpg", "b/x.png"): ["a-x.png", "x.jpg", "b-x"],
+    ("a/x.png", "a/../a/x.png"): ["x", "x"],
+    ("top/a/x.png", "top/b/x.png", "a-x.png"): ["top-a-x", "b-x", "a-x"],
+}
+
+
+@pytest.mark.parametrize("files", FIGURE_NAMES)
+def test_name_of_a_figure(files: tuple[str, ...]) -> None:
+    assert figure_names([Path(file) for file in files]) == FIGURE_NAMES[files]
+
+
+@given(st.lists(st.lists(st.sampled_from(["a", "b", "a-b", "b-x", "x"]), min_size=1, max_size=4), min_size=1))
+def test_different_images_have_figures_of_different_names(paths: list[list[str]]) -> None:
+    files = [Path(*parts).with_suffix(suffix) for parts in paths for suffix in (".png", ".jpg")]
+    assert len(set(figure_names(files))) == len(set(files))
 
 
 def test_several_captions_of_several_images_are_reproducible(repo: Path, image_file: Path) -> None:
@@ -56,6 +96,41 @@ def test_missing_params_and_missing_model_are_errors_with_a_hint(repo: Path, ima
     assert "params.yaml" in run(tmp_path, "captioner", "caption", str(image_file), status=1)
     (tmp_path / "params.yaml").write_text((repo / "params.yaml").read_text())
     assert "dvc repro" in run(tmp_path, "captioner", "caption", str(image_file), status=1)
+
+
+def swap_words(lines: list[str]) -> list[str]:
+    """Return a vocabulary with the same words in another order."""
+    return [*lines[:4], lines[5], lines[4], *lines[6:]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["caption", "sample"])
+def test_model_refuses_another_cnn_and_another_vocabulary(repo: Path, image_file: Path, command: str) -> None:
+    commands = {
+        "caption": ("captioner", "caption", str(image_file)),
+        "sample": ("python", "-m", "captioner.stages.sample"),
+    }
+    vocabulary, cnn = repo / "data/tokens/vocabulary.txt", repo / "data/prepared/features/extractor.json"
+    lines = vocabulary.read_text().splitlines(keepends=True)
+    with changed(vocabulary, "".join(lines), "".join(swap_words(lines))):
+        printed = run(repo, *commands[command], status=1, PYTHONPATH="src")
+    assert "error: the vocabulary is " in printed
+    assert "run `dvc repro`" in printed
+    untrained, trained = ("weights: null", "weights: builtin"), json.loads(cnn.read_text())["weights_hash"]
+    file, new, old = (repo / "params.yaml", *untrained) if command == "caption" else (cnn, "0" * 64, trained)
+    with changed(file, old, new):
+        printed = run(repo, *commands[command], status=1, PYTHONPATH="src")
+    (line,) = [line for line in printed.splitlines() if line]
+    assert line.startswith("error: the CNN is shapes_cnn ")
+    assert f"trained with shapes_cnn {trained[:12]}: params.yaml has changed since; run `dvc repro`" in line
+
+
+@pytest.mark.slow
+def test_model_without_the_hash_of_its_cnn_is_an_error_of_one_line(repo: Path, image_file: Path) -> None:
+    with changed(repo / "models/captioner/config.json", '"extractor"', '"older"'):
+        printed = run(repo, "captioner", "caption", str(image_file), status=1)
+    assert "run `dvc repro -f train`" in printed
+    assert printed.count("\n") == 1
 
 
 def test_help_imports_no_large_package() -> None:

@@ -6,8 +6,12 @@ import json
 import re
 from pathlib import Path
 
-from helpers.repository import run
+import pytest
+from helpers.repository import SMALL, compose, make_repo, run
 from mlflow import MlflowClient
+
+from captioner.common.paths import Workspace
+from captioner.data.captions_table import read_captions_table
 
 
 def newest_run_hash(repo: Path) -> str:
@@ -43,6 +47,28 @@ def test_leaderboard_is_printed_and_written(repo: Path) -> None:
     assert re.search(r"\| \d+ s \|", line)
 
 
-def test_leaderboard_without_runs_is_an_error(tmp_path: Path) -> None:
-    assert "holds no run with scores" in run(tmp_path, "captioner", "leaderboard", status=1)
-    assert not (tmp_path / "reports").exists()
+@pytest.mark.parametrize("command", ["leaderboard", "compare one two", "promote"])
+def test_commands_that_read_runs_make_no_file_in_an_empty_folder(tmp_path: Path, command: str) -> None:
+    (line,) = run(tmp_path, "captioner", *command.split(), status=1).splitlines()
+    assert line.startswith("error: ")
+    assert "mlflow.db" in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_runs_with_equal_image_ids_but_other_images_are_not_compared(tmp_path: Path, datasets: Path) -> None:
+    folder, hashes = make_repo(tmp_path), []
+    for seed in (1, 2):
+        compose(folder, *SMALL, f"data.data_dir={datasets}", f"data.seed={seed}")
+        run(folder, "dvc", "repro")
+        hashes.append(newest_run_hash(folder)[:12])
+        if seed == 1:
+            run(folder, "captioner", "promote", PYTHONPATH="src")
+            first_ids = read_captions_table(Workspace(folder).captions, "val").image_ids
+    assert read_captions_table(Workspace(folder).captions, "val").image_ids == first_ids
+    refusal = "was scored on the evaluation set"
+    assert refusal in run(folder, "captioner", "compare", *hashes, status=1)
+    assert refusal in run(folder, "captioner", "promote", status=1, PYTHONPATH="src")
+    assert "is now version 2" in run(folder, "captioner", "promote", "--force", PYTHONPATH="src")
+    printed = run(folder, "captioner", "leaderboard")
+    assert len(set(re.findall(r"\| (shapes val \w{6}) \|", printed))) == 2

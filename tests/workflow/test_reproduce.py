@@ -65,7 +65,7 @@ def changed_repo(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Pa
 def test_run_is_rebuilt_from_its_record(changed_repo: Path, units: str) -> None:
     recorded = runs_by_units(changed_repo)[units]
     run_hash = recorded.data.tags["captioner.run_hash"]
-    assert recorded.data.tags["captioner.reproduce"] == f"captioner reproduce {run_hash[:12]}"
+    assert recorded.data.tags["captioner.reproduce"] == f"captioner reproduce {recorded.info.run_id}"
     name = recorded.info.run_id if units == "20" else run_hash[:9]
     status = run(changed_repo, "git", "status", "--short")
     printed = run(changed_repo, "captioner", "reproduce", name)
@@ -74,6 +74,32 @@ def test_run_is_rebuilt_from_its_record(changed_repo: Path, units: str) -> None:
     assert "DIFFERS" not in printed
     assert run(changed_repo, "git", "status", "--short") == status
     assert set(runs_by_units(changed_repo)) == {"32", "20", "24", "28"}
+
+
+@pytest.fixture(scope="module")
+def fresh_clone(changed_repo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a clone in which DVC has never run."""
+    clone = tmp_path_factory.mktemp("fresh") / "clone"
+    run(changed_repo, "git", "clone", "-q", str(changed_repo), str(clone))
+    assert not (clone / ".dvc/tmp").exists()
+    return clone
+
+
+def test_reproduce_works_in_a_fresh_clone(changed_repo: Path, fresh_clone: Path) -> None:
+    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{changed_repo / 'mlflow.db'}"}
+    run_id = runs_by_units(changed_repo)["32"].info.run_id
+    assert "all 12 hashes are equal" in run(fresh_clone, "captioner", "reproduce", run_id, **store)
+
+
+def test_patch_of_another_repository_runs_only_with_trust(changed_repo: Path, fresh_clone: Path) -> None:
+    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{changed_repo / 'mlflow.db'}"}
+    run_id = runs_by_units(changed_repo)["28"].info.run_id
+    printed = run(fresh_clone, "captioner", "reproduce", run_id, status=1, **store)
+    assert "uncommitted changes that this repository did not record" in printed
+    assert "then add --trust" in printed
+    assert "Running stage" not in printed
+    printed = run(fresh_clone, "captioner", "reproduce", run_id, "--trust", **store)
+    assert "all 12 hashes are equal" in printed
 
 
 @contextmanager

@@ -18,12 +18,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from captioner.common.errors import UserError, errors_in_one_line
-from captioner.common.paths import Workspace
+from captioner.common.paths import Workspace, resolve_in_repository
 from captioner.common.writing import write_text_atomically
 from captioner.config.compose import compose
 from captioner.config.params import Params, check_params, flatten
 from captioner.data.config import is_weights_file
 from captioner.sweep.launch import JOB_RESULTS, SWEEPS, Sweep, lock_path
+from captioner.tracking.provenance import output_hashes
 from captioner.tracking.run_hash import deciding_params, hash_identity, run_identity
 from captioner.tracking.workspace_copy import clone_workspace, run_dvc, run_git, workspace_environment
 
@@ -80,7 +81,8 @@ def run_job(sweep: Sweep, overrides: list[str]) -> dict[str, Any]:
     """Make the job's DVC experiment and MLflow run, unless an earlier job has made them.
 
     Returns:
-        name (of the experiment), overrides, params (flat), metrics, run_hash, computed (False for an earlier result).
+        name (of the experiment), overrides, params (flat), metrics, run_hash, weights_hash, computed (False for an
+        earlier result).
 
     Raises:
         UserError: the overrides are invalid, or a stage failed.
@@ -106,6 +108,7 @@ def run_job(sweep: Sweep, overrides: list[str]) -> dict[str, Any]:
             "params": dict(flatten(params.model_dump())),
             "metrics": json.loads(workspace.metrics.read_text(encoding="utf-8")),
             "run_hash": hash_identity(run_identity(params, workspace)),
+            "weights_hash": output_hashes(workspace, until="train")["train.weights"],
             "computed": True,
         }
         result_file.parent.mkdir(parents=True, exist_ok=True)
@@ -159,9 +162,10 @@ def _experiment_exists(root: Path, name: str) -> bool:
 
 def _stamp_user_files(params: Params) -> str:
     """Return a digest of the sizes and times of the user's images and weights. It is faster than DVC's hashes."""
-    files = [Path(params.data.extractor.watch)] if is_weights_file(params.data.extractor.weights) else []
+    weights = params.data.extractor.weights
+    files = [resolve_in_repository(str(weights))] if is_weights_file(weights) else []
     if params.data.path:
-        files += sorted(file for file in Path(params.data.watch).rglob("*") if file.is_file())
+        files += sorted(file for file in resolve_in_repository(params.data.path).rglob("*") if file.is_file())
     return _digest(*(f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files))
 
 

@@ -15,9 +15,11 @@ from filelock import FileLock, Timeout
 
 from captioner.common.errors import UserError
 from captioner.common.writing import make_empty_folder
+from captioner.tracking.experiment_view import SOURCE_TAG, source_tags
 from captioner.tracking.mlflow_store import MlflowStore
 from captioner.tracking.provenance import CODE_PATHS, CodeVersion, read_code_version
-from captioner.tracking.tags import PARENT_RUN_TAG, RUN_HASH_TAG
+from captioner.tracking.runs import finished_runs
+from captioner.tracking.tags import PARENT_RUN_TAG
 
 SWEEPS = Path(".dvc/tmp/sweeps")
 JOB_RESULTS = SWEEPS / "done"
@@ -128,14 +130,24 @@ def _remove_unlogged_results(root: Path) -> None:
     """Remove results whose run is missing in MLflow. The job then runs again, from DVC's cache, and logs its run."""
     store = MlflowStore()
     for path in (root / JOB_RESULTS).glob("*.json"):
-        if not store.search({RUN_HASH_TAG: json.loads(path.read_text(encoding="utf-8"))["run_hash"]}):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        if not finished_runs(store, result["run_hash"], result.get("weights_hash", "")):
             path.unlink(missing_ok=True)
 
 
 def _reopen_or_create_parent_run(name: str) -> str:
-    """Return the id of the sweep's run. This also creates MLflow's database, which no two jobs may do at once."""
-    store = MlflowStore()
-    for run in store.search({SWEEP_TAG: name}):
+    """Return the id of the sweep's run in MLflow.
+
+    Only a run that this repository created is opened again: on a shared server, another user can run a sweep of the
+    same name. This also creates MLflow's database, which no two jobs may do at once.
+    """
+    store, note = MlflowStore(), SWEEPS / "parents" / name
+    run = store.get_run(note.read_text(encoding="utf-8")) if note.exists() else None
+    if run:
         store.client.update_run(run.info.run_id, "RUNNING")
         return str(run.info.run_id)
-    return str(store.client.create_run(store.experiment_id, tags={SWEEP_TAG: name}, run_name=name).info.run_id)
+    tags = {SWEEP_TAG: name, **source_tags(), SOURCE_TAG: "captioner sweep"}
+    run_id = str(store.client.create_run(store.experiment_id, tags=tags, run_name=name).info.run_id)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(run_id, encoding="utf-8")
+    return run_id

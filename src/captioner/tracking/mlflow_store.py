@@ -27,9 +27,8 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 
 EXPERIMENT = "captioner"
-# Makes MLflow's user interface show training runs, not conversations.
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 MAX_METRICS_PER_REQUEST = 1000  # MLflow's limit
+RUNS_PER_PAGE = 1000
 
 
 class MlflowStore:
@@ -38,19 +37,26 @@ class MlflowStore:
     A stage that runs in a copy of the repository uses the store of the user's repository too.
     Every method may raise one of `store_errors`.
 
+    Args:
+        address: an MLflow tracking URI.
+        create: whether to create the database and the experiment if they are missing; False for commands that only
+            read.
+
     Attributes:
         lock: a context manager that one process at a time can hold if the store is a file. Without it two processes
             would create the database, or a run, twice.
 
     Raises:
-        UserError: the store cannot be reached.
+        UserError: the store cannot be reached, or is missing and ``create`` is False.
     """
 
-    def __init__(self, address: str | None = None) -> None:
+    def __init__(self, address: str | None = None, create: bool = True) -> None:
         from mlflow import MlflowClient  # slow to import
 
         address = address or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{repository_root() / 'mlflow.db'}"
         file = _database_file(address)
+        if file and not create and not file.exists():
+            raise UserError(f"there is no {file}: go to the repository's folder, or make a run with `dvc repro`")
         self.lock = FileLock(f"{file}.lock") if file else nullcontext()
         try:
             with self.lock:
@@ -58,22 +64,46 @@ class MlflowStore:
                     _create_database(file)
                 self.client = MlflowClient(address)
                 experiment = self.client.get_experiment_by_name(EXPERIMENT)
+                if not experiment and not create:
+                    raise UserError(f"MLflow at {address} has no experiment {EXPERIMENT}: make a run with `dvc repro`")
                 # MLflow's default folder for artifacts is relative to the current folder; a server has its own default.
                 artifacts = (file.parent / "mlruns").as_uri() if file else None
                 self.experiment_id = (
                     experiment.experiment_id
                     if experiment
-                    else self.client.create_experiment(EXPERIMENT, artifact_location=artifacts, tags=EXPERIMENT_TAGS)
+                    else self.client.create_experiment(EXPERIMENT, artifact_location=artifacts)
                 )
+        except UserError:
+            raise
         except store_errors() as error:
             raise UserError(f"MLflow at {address} does not answer: {first_line(error)}") from None
 
     def search(self, tags: dict[str, str], like: bool = False) -> list[Run]:
-        """Return the runs with these tags, the newest first; with ``like``, ``%`` in a value matches any text."""
+        """Return all runs with these tags, the newest first; with ``like``, ``%`` in a value matches any text."""
         operator = "LIKE" if like else "="
         condition = " and ".join(f"tags.`{key}` {operator} '{value}'" for key, value in tags.items())
-        runs: list[Run] = self.client.search_runs([self.experiment_id], condition)
-        return runs
+        runs: list[Run] = []
+        token = None
+        while True:
+            page = self.client.search_runs([self.experiment_id], condition, max_results=RUNS_PER_PAGE, page_token=token)
+            runs += page
+            token = page.token
+            if not token:
+                return runs
+
+    def get_run(self, run_id: str) -> Run | None:
+        """Return the run with this id, or None if there is none or it was deleted."""
+        from mlflow.exceptions import MlflowException
+        from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+        try:
+            run: Run = self.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code in (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)):
+                return None
+            raise
+        same_experiment = run.info.experiment_id == self.experiment_id
+        return run if same_experiment and run.info.lifecycle_stage == "active" else None
 
     def create_run(self, name: str, params: Params, tags: dict[str, str]) -> str:
         """Create a run with each parameter under its full key (``model.units``), and return its id."""

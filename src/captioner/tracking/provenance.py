@@ -1,27 +1,22 @@
-"""What the record of a run holds in addition to its results: code, environment, and the hash of each output."""
+"""The code and the hash of each output, which the record of a run holds in addition to its results."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
 
-from captioner.common.paths import STAGES, Workspace
+from captioner.common.paths import STAGES, Workspace, repository_root
 from captioner.model.weights_hash import weights_hash
 from captioner.tracking.run_hash import DATA_STAGES, read_locked_stages
 
 # The parts of the working tree that can change a run. dvc.lock and reports/ are results.
 CODE_PATHS = ("src", "conf", "requirements", "dvc.yaml", "params.yaml", "pyproject.toml")
-# Environment variables that can change bits.
-RECORDED_VARIABLES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "TF_ENABLE_ONEDNN_OPTS", "TF_XLA_FLAGS", "XLA_FLAGS")
 
 
 @dataclass(frozen=True)
@@ -60,6 +55,25 @@ def read_code_version(root: Path = Path(), paths: Sequence[str] = CODE_PATHS) ->
         index_copy.unlink(missing_ok=True)
 
 
+def remember_patch(code: CodeVersion) -> None:
+    """Remember that a patch was made in this repository, so that its code may run here again."""
+    path = _patches_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not is_remembered_patch(code):
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{code.patch_hash}\n")
+
+
+def is_remembered_patch(code: CodeVersion) -> bool:
+    """Return whether a run of this repository recorded the patch."""
+    path = _patches_path()
+    return path.exists() and code.patch_hash in path.read_text(encoding="utf-8").split()
+
+
+def _patches_path() -> Path:
+    return repository_root() / ".dvc/tmp/captioner_patches.txt"
+
+
 def output_hashes(workspace: Workspace = Workspace(), until: str = STAGES[-1]) -> dict[str, str]:
     """Return the hash of each existing output up to the stage ``until``, by stage and name, in the order of stages.
 
@@ -72,7 +86,7 @@ def output_hashes(workspace: Workspace = Workspace(), until: str = STAGES[-1]) -
         for stage in DATA_STAGES
         for out in locked.get(stage, {}).get("outs", [])
     }
-    weights = workspace.model / "captioner.weights.h5"
+    weights = workspace.model_weights
     files = {
         "tokenize-adapt.vocabulary": workspace.vocabulary,
         "train.weights": weights,
@@ -85,41 +99,6 @@ def output_hashes(workspace: Workspace = Workspace(), until: str = STAGES[-1]) -
         if name.partition(".")[0] in stages and path.exists():
             hashes[name] = weights_hash(path) if path == weights else hashlib.sha256(path.read_bytes()).hexdigest()
     return hashes
-
-
-def describe_environment(workspace: Workspace = Workspace()) -> dict[str, Any]:
-    """Return the machine and the installed packages. They can change bits, but are not part of the run hash."""
-    requirements = workspace.requirements
-    return {
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "cpu": _describe_cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "gpu": _describe_gpu(),
-        "variables": {name: os.environ[name] for name in RECORDED_VARIABLES if name in os.environ},
-        "requirements": hashlib.sha256(requirements.read_bytes()).hexdigest() if requirements.exists() else None,
-        "packages": {d.metadata["Name"].lower(): d.version for d in sorted(distributions(), key=lambda d: d.name)},
-    }
-
-
-def _describe_cpu() -> str:
-    """Return the CPU's model and a hash of its flags, by which libraries choose their kernels."""
-    info = Path("/proc/cpuinfo")
-    if not info.exists():
-        return platform.processor()
-    lines = [line.split(":", 1) for line in info.read_text().split("\n\n")[0].splitlines() if ":" in line]
-    fields = {key.strip(): value.strip() for key, value in lines}
-    flags = hashlib.sha256(" ".join(sorted(fields.get("flags", "").split())).encode()).hexdigest()[:12]
-    return f"{fields.get('model name', platform.processor())}, flags {flags}"
-
-
-def _describe_gpu() -> str | None:
-    """Return the device and its driver; CUDA and cuDNN are among the packages."""
-    try:
-        query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
-        return subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip() or None
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def _run_git(root: Path, *command: str, **variables: str) -> bytes | None:

@@ -19,7 +19,7 @@ from captioner.common.errors import UserError
 from captioner.common.paths import STAGES, Workspace, repository_root
 from captioner.config.params import Params, check_params, flatten, read_params
 from captioner.tracking.mlflow_store import MlflowStore, store_errors_in_one_line
-from captioner.tracking.provenance import CodeVersion, describe_environment, output_hashes, read_code_version
+from captioner.tracking.provenance import CodeVersion, is_remembered_patch, output_hashes, read_code_version
 from captioner.tracking.run_hash import (
     DATA_STAGES,
     WEIGHTS_STAGES,
@@ -29,11 +29,28 @@ from captioner.tracking.run_hash import (
     run_identity,
     tree_differences,
 )
-from captioner.tracking.runs import find_run, read_json_artifact
-from captioner.tracking.tags import COMMIT_TAG, OUTPUT_HASH_PREFIX, PARENT_HASH_TAG, PATCH_TAG, RUN_HASH_TAG
+from captioner.tracking.runs import (
+    EARLIER_ENVIRONMENTS_FILE,
+    ENVIRONMENT_FILE,
+    FINISHED,
+    IDENTITY_FILE,
+    PATCH_FILE,
+    find_run,
+    finished_runs,
+    read_json_artifact,
+)
+from captioner.tracking.tags import (
+    COMMIT_TAG,
+    OUTPUT_HASH_PREFIX,
+    PARENT_HASH_TAG,
+    PATCH_TAG,
+    RUN_HASH_TAG,
+    WEIGHTS_TAG,
+)
 from captioner.tracking.workspace_copy import clone_workspace, run_dvc, workspace_environment
 
 TABLE_WIDTH = 80  # characters, if standard output is not a terminal
+MAX_KEYS = 5  # of an environment's differences, named in one line
 
 
 @dataclass(frozen=True)
@@ -43,12 +60,14 @@ class Record:
     Attributes:
         identity: as `captioner.tracking.run_hash.run_identity` returns it.
         hashes: of the outputs, by stage and name.
-        environment: of the process that made the outputs.
+        environment: of the process that trained the model; of the last one if the training was resumed.
+        earlier_environments: of the processes before the last one, if they differ.
     """
 
     identity: dict[str, Any]
     hashes: dict[str, str]
     environment: dict[str, Any]
+    earlier_environments: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -80,45 +99,90 @@ def verify() -> bool:
     stale = json.loads(run_dvc(workspace.root, "status", "--json"))
     if stale:
         raise UserError(f"the workspace has changed since its last run ({', '.join(sorted(stale))}): `dvc repro` first")
-    identity = run_identity(params)
-    store = MlflowStore()
-    runs = store.search({RUN_HASH_TAG: hash_identity(identity)})
-    environment = read_json_artifact(store, runs[0].info.run_id, "environment.json") if runs else describe_environment()
-    recorded = Record(identity, output_hashes(), environment)
+    identity, hashes = run_identity(params), output_hashes()
+    store = MlflowStore(create=False)
+    runs = finished_runs(store, hash_identity(identity), hashes["train.weights"])
+    if not runs:
+        raise UserError("the workspace's run is not in MLflow: `dvc repro` logs it")
+    recorded = Record(identity, hashes, *_read_environments(store, runs[0].info.run_id))
     source = Source(read_code_version(), workspace.params.read_text(encoding="utf-8"), None)
-    return compare_records(recorded, _rebuild(source, identity))
+    return _compare_with_rebuilt(store, recorded, source)
 
 
 @store_errors_in_one_line()
-def reproduce(name: str) -> bool:
+def reproduce(name: str, trust: bool) -> bool:
     """Rebuild a run from its record alone, with the code of its commit, and compare.
 
     Args:
         name: as for `find_run`.
+        trust: whether to run a patch that this repository did not record. Anybody who may write to the MLflow server
+            could have put it there.
 
     Returns:
         Whether all hashes are equal.
 
     Raises:
-        UserError: the run does not exist, its record contradicts itself, or its commit is missing.
+        UserError: the run does not exist, its record contradicts itself, its commit is missing, or its patch is not
+            trusted.
     """
-    store, workspace = MlflowStore(), Workspace()
+    store, workspace = MlflowStore(create=False), Workspace()
     run = find_run(store, name)
     run_id, tags = run.info.run_id, run.data.tags
     if COMMIT_TAG not in tags:
         raise UserError(f"run {run.info.run_name} was not logged completely: `dvc repro` logs it again")
     print(f"run {_recorded_run_hash(tags)[:12]} ({run.info.run_name}), commit {tags[COMMIT_TAG][:12]}")
-    identity = read_json_artifact(store, run_id, "identity.json")
-    patch = store.read_artifact(run_id, "patch.diff") or b""
+    identity = read_json_artifact(store, run_id, IDENTITY_FILE)
+    patch = store.read_artifact(run_id, PATCH_FILE) or b""
     params = (store.read_artifact(run_id, workspace.params.name) or b"").decode()
     lock = yaml.safe_load(store.read_artifact(run_id, workspace.dvc_lock.name) or b"")
     source = Source(CodeVersion(tags[COMMIT_TAG], patch), params, lock)
     check_consistency(source, identity, tags, run.data.params)
+    if patch and not trust and not is_remembered_patch(source.code):
+        raise UserError(
+            f"run {run.info.run_name} has uncommitted changes that this repository did not record, and rebuilding it "
+            f"would run them: read them (mlflow artifacts download -r {run_id} -a {PATCH_FILE}), then add --trust"
+        )
     hashes = {
         key.removeprefix(OUTPUT_HASH_PREFIX): value for key, value in tags.items() if key.startswith(OUTPUT_HASH_PREFIX)
     }
-    recorded = Record(identity, hashes, read_json_artifact(store, run_id, "environment.json"))
-    return compare_records(recorded, _rebuild(source, identity))
+    recorded = Record(identity, hashes, *_read_environments(store, run_id))
+    return _compare_with_rebuilt(store, recorded, source)
+
+
+def _read_environments(store: MlflowStore, run_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the environment of a run's training, and the environments of earlier processes of the training."""
+    earlier = store.read_artifact(run_id, EARLIER_ENVIRONMENTS_FILE)
+    return (
+        read_json_artifact(store, run_id, ENVIRONMENT_FILE),
+        json.loads(earlier)["environments"] if earlier else [],
+    )
+
+
+def _compare_with_rebuilt(store: MlflowStore, recorded: Record, source: Source) -> bool:
+    """Rebuild a run, print the comparison, and return whether all hashes are equal."""
+    rebuilt = _rebuild(source, recorded.identity)
+    equal = compare_records(recorded, rebuilt)
+    if not equal and recorded.identity == rebuilt.identity:
+        print(_describe_nearest_run(store, rebuilt))
+    return equal
+
+
+def _describe_nearest_run(store: MlflowStore, rebuilt: Record) -> str:
+    """Return one line about the run with this run hash whose environment differs least from the rebuild's."""
+    runs = [run for run in store.search({RUN_HASH_TAG: hash_identity(rebuilt.identity)}) if run.info.status == FINISHED]
+    environments = {run.info.run_id: read_json_artifact(store, run.info.run_id, ENVIRONMENT_FILE) for run in runs}
+    differences = {
+        run_id: tree_differences(environment, rebuilt.environment) for run_id, environment in environments.items()
+    }
+    nearest = min(runs, key=lambda run: len(differences[run.info.run_id]))
+    run_id, weights = nearest.info.run_id, nearest.data.tags[WEIGHTS_TAG]
+    equal = "equal to" if weights == rebuilt.hashes["train.weights"] else "different from"
+    changed = [line.partition(":")[0] for line in differences[run_id]]
+    keys = ", ".join(changed[:MAX_KEYS]) + (f" and {len(changed) - MAX_KEYS} more" if len(changed) > MAX_KEYS else "")
+    return (
+        f"only bits differ; of {len(runs)} runs with this run hash, {run_id} was trained in the environment nearest to "
+        f"this one ({f'differs in {keys}' if changed else 'the same'}): its weights are {equal} the rebuilt ones"
+    )
 
 
 def compare_records(recorded: Record, rebuilt: Record) -> bool:
@@ -139,6 +203,9 @@ def compare_records(recorded: Record, rebuilt: Record) -> bool:
         print(f"  inputs: {line}")
     for line in tree_differences(recorded.environment, rebuilt.environment) or ["none"]:
         print(f"  environments: {line}")
+    for earlier in recorded.earlier_environments:
+        for line in tree_differences(earlier, recorded.environment):
+            print(f"  resumed in another environment, so the bits of the training may not repeat: {line}")
     return False
 
 
@@ -184,15 +251,17 @@ def _rebuild(source: Source, identity: dict[str, Any]) -> Record:
             raise UserError(f"`dvc repro` failed in the copy (status {status}): see its output")
         store = MlflowStore(_store_address(copy))
         (run,) = store.search({RUN_HASH_TAG: "%"}, like=True)
-        rebuilt = read_json_artifact(store, run.info.run_id, "identity.json")
-        return Record(rebuilt, output_hashes(copy), describe_environment(copy))
+        rebuilt = read_json_artifact(store, run.info.run_id, IDENTITY_FILE)
+        return Record(rebuilt, output_hashes(copy), *_read_environments(store, run.info.run_id))
 
 
 @contextmanager
 def _temporary_copy(code: CodeVersion) -> Iterator[Workspace]:
     """Clone the repository with an empty DVC cache: with the user's, DVC would not train but restore the model."""
     root = repository_root()
-    with TemporaryDirectory(prefix="rebuild-", dir=root / ".dvc" / "tmp") as folder:
+    temporary = root / ".dvc" / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)  # DVC makes it in its first run
+    with TemporaryDirectory(prefix="rebuild-", dir=temporary) as folder:
         copy = Path(folder) / "copy"
         clone_workspace(root, code, copy, cache=copy / ".dvc" / "cache")
         yield Workspace(copy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,19 @@ def tree_differences(recorded: dict[str, Any], rebuilt: dict[str, Any]) -> list[
     ]
 
 
+def evaluation_set_hash(workspace: Workspace, split: str) -> str:
+    """Return the sha256 of the image ids, file names and references of a split. It does not depend on their order.
+
+    Scores can be compared only between captions of the same evaluation set.
+
+    Raises:
+        UserError: the split's table is missing or damaged.
+    """
+    table = read_captions_table(workspace.captions, split)
+    rows = sorted(zip(table.image_ids, table.file_names, map(sorted, table.captions), strict=True))
+    return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
+
+
 def extractor_weights_hash(params: Params, workspace: Workspace) -> str | None:
     """Return the md5 of the CNN's weights file, or None for ImageNet's weights, which the parameters name."""
     weights = params.data.extractor.weights
@@ -136,7 +150,7 @@ def _captions_hash(folder: Path) -> str:
 def _locked_hash(workspace: Workspace, path: str) -> str:
     """Return the hash in ``dvc.lock`` of a dependency of prepare; a folder can be too large to be read again."""
     for dep in read_locked_stages(workspace).get("prepare", {}).get("deps", []):
-        if (workspace.root / dep["path"]).resolve() == Path(path):
+        if path in (dep["path"], os.path.abspath(workspace.root / dep["path"])):  # noqa: PTH100 (keeps links)
             return str(dep["md5"])
     raise UserError(f"dvc.lock does not contain {path}: run the stages with `dvc repro`")
 

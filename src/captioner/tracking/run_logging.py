@@ -1,0 +1,337 @@
+"""Logging of a training and of its scores to MLflow.
+
+A row is identified by its run hash and its weights hash; each further decoding of the same weights is a child row. A
+workspace changes or deletes only rows that it created and has not completed. Anything that was not logged during the
+training is logged from the outputs afterwards, into a new row.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from captioner.common.errors import UserError, first_line
+from captioner.common.paths import Workspace
+from captioner.config.params import Params
+from captioner.data.captions_table import read_dataset_name
+from captioner.tracking.environment import read_training_environments, save_training_environments
+from captioner.tracking.experiment_view import dataset_inputs, runs_address, share_view, source_tags
+from captioner.tracking.mlflow_store import MlflowStore, store_errors
+from captioner.tracking.own_runs import add_own_run, complete_own_run, delete_own_run, own_runs
+from captioner.tracking.provenance import output_hashes, read_code_version, remember_patch
+from captioner.tracking.run_hash import evaluation_set_hash, hash_identity, run_identity
+from captioner.tracking.runs import (
+    EARLIER_ENVIRONMENTS_FILE,
+    ENVIRONMENT_FILE,
+    FINISHED,
+    IDENTITY_FILE,
+    PATCH_FILE,
+    finished_runs,
+    is_scored,
+)
+from captioner.tracking.tags import (
+    COMMIT_TAG,
+    DATASET_TAG,
+    DECODING_TAG,
+    DEVICE_TAG,
+    DIRTY_TAG,
+    ENVIRONMENT_TAG,
+    EVALUATION_SET_TAG,
+    OUTPUT_HASH_PREFIX,
+    PARENT_HASH_TAG,
+    PARENT_RUN_TAG,
+    PATCH_TAG,
+    REPRODUCE_TAG,
+    RUN_HASH_TAG,
+    SCORED_TAG,
+    TRAIN_SECONDS_TAG,
+    WEIGHTS_TAG,
+)
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+# Two rows of the same weights and decoding are the same result if these tags are equal too.
+RESULT_TAGS = (DECODING_TAG, f"{OUTPUT_HASH_PREFIX}sample.captions", SCORED_TAG)
+# The origin of the images and captions, by ``data.name``.
+DATASET_SOURCES = {"shapes": "drawn by captioner", "coco": "TFDS", "karpathy": "a folder with Karpathy's JSON"}
+UNKNOWN_ENVIRONMENT = {"unknown": "the model was not trained in this repository"}
+
+
+class TrainingLogger:
+    """Logs a training to MLflow while it runs. After the first error of the store it leaves the rest to `log_scores`.
+
+    Attributes:
+        run_hash: the hash of everything that decides the weights.
+    """
+
+    def __init__(self, params: Params, environment: dict[str, Any]) -> None:
+        self._params = params
+        self._environments = [environment]
+        self._identity = run_identity(params)
+        self.run_hash = hash_identity(self._identity)
+        self._start = time.monotonic()
+        self._resumed = False  # whether an earlier process trained a part
+        self._run_id: str | None = None  # None: nothing is logged
+
+    def begin(self) -> None:
+        """Create the run. A run that this workspace began for the same training and did not finish is deleted."""
+        with self._disabled_by_store_errors():
+            self._store = MlflowStore()
+            with self._store.lock:
+                # Otherwise the metrics of the interrupted training would appear twice.
+                _delete_interrupted(self._store, {RUN_HASH_TAG: self.run_hash})
+                self._run_id = _create_run(self._store, self._params, self._identity, self._environments)
+
+    def on_epoch_end(self, steps: list[dict[str, float]], epoch: dict[str, float], speed: float | None) -> None:
+        """Log the metrics of an epoch.
+
+        Args:
+            steps: a row for each step of the epoch.
+            epoch: the row of the epoch.
+            speed: captions per second; None for an epoch of an earlier process.
+        """
+        with self._disabled_by_store_errors():
+            self._resumed |= speed is None
+            if self._run_id:
+                self._store.log_metrics(self._run_id, steps, "step", prefix="step_")
+                row = epoch if speed is None else {**epoch, "captions_per_second": speed}
+                self._store.log_metrics(self._run_id, [row], "epoch")
+
+    def on_training_end(self, environments: list[dict[str, Any]]) -> None:
+        """Keep the environments that took part, in order: several if the training was resumed in another one."""
+        self._environments = environments
+        save_training_environments(output_hashes(until="train")["train.weights"], environments)
+
+    def end(self, status: str) -> None:
+        """Finish the run with a status of MLflow; if it is FINISHED, log the model first.
+
+        If the same weights have been logged and scored before, that run stands for this training too, and the new one
+        is deleted.
+        """
+        with self._disabled_by_store_errors():
+            if not self._run_id:
+                return
+            if status == FINISHED:
+                weights = output_hashes(until="train")["train.weights"]
+                if any(is_scored(run) for run in _trainings(finished_runs(self._store, self.run_hash, weights))):
+                    delete_own_run(self._store, self._run_id)
+                    return
+                _log_model(self._store, self._run_id)
+                _log_environments(self._store, self._run_id, self._environments)
+                if not self._resumed:
+                    self._store.set_tags(self._run_id, {TRAIN_SECONDS_TAG: f"{time.monotonic() - self._start:.0f}"})
+            self._store.finish(self._run_id, status)
+
+    @contextmanager
+    def _disabled_by_store_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except store_errors() as error:
+            self._run_id = None
+            print(f"MLflow: {first_line(error)}; training continues, evaluate will log it", file=sys.stderr)
+
+
+@contextmanager
+def log_training(params: Params, environment: dict[str, Any]) -> Iterator[TrainingLogger]:
+    """Log the training in the body of the ``with`` statement to MLflow, and print its run hash."""
+    logger = TrainingLogger(params, environment)
+    print(f"run {logger.run_hash[:12]}", flush=True)
+    logger.begin()
+    try:
+        yield logger
+    except BaseException as error:
+        logger.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    logger.end(FINISHED)
+
+
+def log_scores(params: Params, metrics: dict[str, float]) -> str:
+    """Log scores, captions and figures, unless a finished run holds the same result; return the address of all runs.
+
+    They belong to the run of the training if this workspace created it and it has no scores. Otherwise a new run is
+    logged from the outputs: a child if the weights are recorded already.
+
+    Raises:
+        UserError: the store cannot be reached or rejects the record.
+    """
+    try:
+        store = MlflowStore()
+        with store.lock:
+            _log_evaluation(store, params, metrics)
+            share_view(store.client, store.experiment_id)
+        return runs_address(store.client.tracking_uri, store.experiment_id)
+    except store_errors() as error:
+        raise UserError(
+            f"MLflow does not accept the record ({first_line(error)}): the results are in {Workspace().reports}; "
+            "`dvc repro` logs them once it does"
+        ) from None
+
+
+def _log_evaluation(store: MlflowStore, params: Params, metrics: dict[str, float]) -> None:
+    identity = run_identity(params)
+    result = {OUTPUT_HASH_PREFIX + name: value for name, value in output_hashes().items()}
+    result |= {RUN_HASH_TAG: hash_identity(identity), DECODING_TAG: _decoding_hash(params)}
+    recorded = finished_runs(store, result[RUN_HASH_TAG], result[WEIGHTS_TAG])
+    if _find_twins(recorded, result):
+        _delete_duplicate_trainings(store, recorded)
+        return
+    run_id = _choose_run(store, params, identity, recorded, result)
+    _log_result(store, run_id, params, metrics, result)
+    twins = _find_twins(finished_runs(store, result[RUN_HASH_TAG], result[WEIGHTS_TAG]), result)
+    # Two machines can log the same result at the same moment. The first one that has finished stays.
+    if min(twins, key=lambda run: (run.info.end_time, run.info.run_id)).info.run_id != run_id:
+        delete_own_run(store, run_id)
+    complete_own_run(run_id)
+
+
+def _trainings(runs: list[Run]) -> list[Run]:
+    """Return the runs that are no child runs."""
+    return [run for run in runs if RUN_HASH_TAG in run.data.tags]
+
+
+def _find_twins(recorded: list[Run], result: dict[str, str]) -> list[Run]:
+    """Return the runs that hold the same result."""
+    return [run for run in recorded if all(run.data.tags.get(tag) == result[tag] for tag in RESULT_TAGS)]
+
+
+def _delete_duplicate_trainings(store: MlflowStore, recorded: list[Run]) -> None:
+    """Delete this workspace's runs without scores if another run of the same weights has scores."""
+    if any(is_scored(run) for run in _trainings(recorded)):
+        for run in _without_scores(store, _trainings(recorded)):
+            delete_own_run(store, run.info.run_id)
+
+
+def _without_scores(store: MlflowStore, runs: list[Run]) -> list[Run]:
+    """Return those of the runs that this workspace created and that have no scores."""
+    own = {run.info.run_id for run in own_runs(store, {})}
+    return [run for run in runs if run.info.run_id in own and not is_scored(run)]
+
+
+def _choose_run(
+    store: MlflowStore, params: Params, identity: dict[str, Any], recorded: list[Run], result: dict[str, str]
+) -> str:
+    """Return the id of the run that the result belongs to; a missing one is created."""
+    _delete_interrupted(store, {PARENT_HASH_TAG: result[RUN_HASH_TAG]})
+    for run in _without_scores(store, _trainings(recorded)):
+        if run.data.tags[DECODING_TAG] == result[DECODING_TAG]:
+            return str(run.info.run_id)
+    environments = read_training_environments(result[WEIGHTS_TAG])
+    for run in _trainings(recorded):
+        # Without scores and with the same decoding, it belongs to a machine that is about to log its own scores.
+        if is_scored(run) or run.data.tags[DECODING_TAG] != result[DECODING_TAG]:
+            return _create_run(store, params, identity, environments, run.info.run_id)
+    _delete_interrupted(store, {RUN_HASH_TAG: result[RUN_HASH_TAG]})
+    run_id = _create_run(store, params, identity, environments)
+    _log_history(store, run_id)
+    _log_model(store, run_id)
+    return run_id
+
+
+def _delete_interrupted(store: MlflowStore, tags: dict[str, str]) -> None:
+    """Delete the runs with these tags that this workspace began and did not finish: they can hold any part."""
+    for run in own_runs(store, tags):
+        if run.info.status != FINISHED:
+            delete_own_run(store, run.info.run_id)
+
+
+def _create_run(
+    store: MlflowStore,
+    params: Params,
+    identity: dict[str, Any],
+    environments: list[dict[str, Any]],
+    parent_id: str | None = None,
+) -> str:
+    """Create the run of a training, or with ``parent_id`` the child run for another decoding, and return its id."""
+    run_hash, dataset = hash_identity(identity), read_dataset_name(Workspace().captions)
+    if parent_id:
+        words: list[str] = [params.decode.split, params.decode.strategy]
+        tags = {PARENT_HASH_TAG: run_hash, PARENT_RUN_TAG: parent_id}
+    else:
+        words, tags = [dataset, os.environ.get("DVC_EXP_NAME", "")], {RUN_HASH_TAG: run_hash}
+    tags |= {DECODING_TAG: _decoding_hash(params), DATASET_TAG: dataset, **source_tags()}
+    run_id = store.create_run(" ".join(filter(None, [run_hash[:12], *words])), params, tags)
+    add_own_run(run_id)
+    _log_provenance(store, run_id, identity, environments)
+    return run_id
+
+
+def _log_provenance(
+    store: MlflowStore, run_id: str, identity: dict[str, Any], environments: list[dict[str, Any]]
+) -> None:
+    """Log everything that a rebuild of the run needs: identity, parameters, code, environment, and the command."""
+    code = read_code_version()
+    tags = {
+        DIRTY_TAG: str(bool(code.patch)).lower(),
+        REPRODUCE_TAG: f"captioner reproduce {run_id}",
+        COMMIT_TAG: code.commit,
+    }
+    if code.patch:
+        store.log_file(run_id, PATCH_FILE, code.patch)
+        remember_patch(code)
+        tags[PATCH_TAG] = code.patch_hash
+    store.set_tags(run_id, tags)
+    store.log_file(run_id, IDENTITY_FILE, identity)
+    store.log_artifacts(run_id, [Workspace().params])
+    _log_environments(store, run_id, environments)
+
+
+def _log_environments(store: MlflowStore, run_id: str, environments: list[dict[str, Any]]) -> None:
+    """Log the environments in which the model was trained; an empty list if it was trained in another place."""
+    *earlier, last = environments or [UNKNOWN_ENVIRONMENT]
+    store.log_file(run_id, ENVIRONMENT_FILE, last)
+    if earlier:
+        store.log_file(run_id, EARLIER_ENVIRONMENTS_FILE, {"environments": earlier})
+    device = last.get("device", "unknown")
+    tags = {
+        ENVIRONMENT_TAG: hash_identity(last)[:12] if environments else "unknown",
+        DEVICE_TAG: last["cpu"].partition(",")[0] if device == "CPU" else device,
+    }
+    store.set_tags(run_id, tags)
+
+
+def _log_result(
+    store: MlflowStore, run_id: str, params: Params, metrics: dict[str, float], result: dict[str, str]
+) -> None:
+    """Log scores and files, and at last the tag by which the run counts as scored."""
+    workspace = Workspace()
+    with workspace.skipped.open(encoding="utf-8", newline="") as file:
+        skipped = len(list(csv.reader(file))) - 1
+    store.log_metrics(run_id, [{"step": 0, **metrics, "skipped_pictures": skipped}], "step")
+    files = [workspace.dvc_lock, workspace.skipped, workspace.generated_captions, workspace.metrics]
+    files += [workspace.intervals, workspace.per_image, workspace.page]
+    store.log_artifacts(run_id, [*files, workspace.figures])
+    split = params.decode.split
+    evaluation_set = evaluation_set_hash(workspace, split)
+    name, training_set = read_dataset_name(workspace.captions), evaluation_set_hash(workspace, "train")
+    inputs = dataset_inputs(name, DATASET_SOURCES[params.data.name], training_set, split, evaluation_set)
+    store.client.log_inputs(run_id, inputs)
+    hashes = {key: value for key, value in result.items() if key.startswith(OUTPUT_HASH_PREFIX)}
+    store.set_tags(run_id, {EVALUATION_SET_TAG: evaluation_set, **hashes})
+    store.finish(run_id)
+
+
+def _log_model(store: MlflowStore, run_id: str) -> None:
+    workspace = Workspace()
+    store.log_artifacts(run_id, [workspace.model, workspace.vocabulary, workspace.dvc_lock])
+    # During train, the outputs of the later stages are still those of the previous run.
+    hashes = output_hashes(until="train")
+    store.set_tags(run_id, {OUTPUT_HASH_PREFIX + name: value for name, value in hashes.items()})
+
+
+def _log_history(store: MlflowStore, run_id: str) -> None:
+    history = json.loads(Workspace().history.read_text(encoding="utf-8"))
+    store.log_metrics(run_id, history["steps"], "step", prefix="step_")
+    store.log_metrics(run_id, history["epochs"], "epoch")
+
+
+def _decoding_hash(params: Params) -> str:
+    text = json.dumps(params.decode.model_dump(), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
