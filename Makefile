@@ -15,7 +15,8 @@ repro: .venv/.run ## set up everything and run the pipeline on the built-in data
 	@echo
 	@echo "Look at   reports/index.html              scores, curves, captions and attention on one page"
 	@echo "          reports/figures/                the same figures as files"
-	@echo "Compare   source .venv/bin/activate && mlflow ui"
+	@echo "Compare   source .venv/bin/activate && mlflow ui, then open"
+	@printf '          ' && python -m captioner.tracking.experiment_view
 	@echo "Try       captioner caption IMAGE --figure"
 
 # Most of a test's time goes into starting single-threaded programs, so two run at a time. Each test file stays in one
