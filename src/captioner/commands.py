@@ -17,13 +17,21 @@ from captioner.common.console import print_table
 from captioner.common.errors import UserError
 from captioner.common.paths import Workspace
 from captioner.config.params import DERIVED_KEYS, NEUTRAL_KEYS, read_params
+from captioner.data.images import read_image
+from captioner.decode.predictor import Predictor
+from captioner.score.bootstrap import RESAMPLES, bootstrap_intervals
+from captioner.score.caption_files import read_references, read_results
+from captioner.score.compare import comparison_table, explain_different_sets
+from captioner.score.leaderboard import LeaderboardRow, leaderboard_markdown
+from captioner.score.meteor import meteor
+from captioner.score.metrics import Scores, explain_references, score_captions
+from captioner.score.per_image import parse_per_image
+from captioner.tracking import tags as tag
+from captioner.tracking.mlflow_store import MlflowStore, store_errors_in_one_line
+from captioner.tracking.runs import find_run, scored_runs
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-
-    from captioner.score.leaderboard import LeaderboardRow
-    from captioner.score.metrics import Scores
-    from captioner.tracking.mlflow_store import MlflowStore
 
 DECIMALS = 6  # as in reports/metrics.json
 TABLE_WIDTH = 140  # characters, where standard output is not a terminal
@@ -32,23 +40,16 @@ TABLE_WIDTH = 140  # characters, where standard output is not a terminal
 def caption_files(files: list[Path], count: int, figure: bool) -> None:
     """Print ``count`` captions of each image, with the workspace's model; more than one are sampled, seeded.
 
-    Args:
-        files: images in any format that Pillow reads.
-        count: captions per image.
-        figure: whether to write ``NAME.attention.png`` into the current folder: the attention of each word of the
-            first caption. NAME is from `figure_names`.
+    With ``figure``, the attention of each word of the first caption is drawn into ``NAME.attention.png`` in the current
+    folder. NAME is from `figure_names`.
 
     Raises:
         UserError: a file is not an image, or the workspace has no trained model.
     """
-    from captioner.data.images import read_image
-    from captioner.decode.predictor import Predictor
-
     params, workspace = read_params(), Workspace()
-    if not (workspace.model_config).exists():
-        raise UserError(
-            f"there is no trained model in {workspace.model.absolute()}: run `dvc repro` in the repository first"
-        )
+    if not workspace.model_config.exists():
+        folder = workspace.model.absolute()
+        raise UserError(f"there is no trained model in {folder}: run `dvc repro` in the repository first")
     images = [read_image(file) for file in files]
     decode = params.decode if count == 1 else params.decode.model_copy(update={"strategy": "top_k"})
     predictor = Predictor(workspace.model, workspace.vocabulary, params.data.extractor, decode, params.text.max_length)
@@ -93,24 +94,14 @@ def figure_names(files: Sequence[Path]) -> list[str]:
 
 
 def score_files(hypotheses: Path, references: Path, split: str | None, as_json: bool) -> None:
-    """Print the scores of a file of captions; METEOR too if Java is installed.
+    """Print the scores of captions in COCO's results format; METEOR too if Java is installed.
 
-    Args:
-        hypotheses: COCO's results format.
-        references: COCO's annotations, or a Karpathy-style JSON.
-        split: of the Karpathy-style JSON.
-        as_json: print JSON instead of a table.
-
-    The output also says which scores are void, or cannot be compared with published ones.
+    ``references`` holds COCO's annotations, or a Karpathy-style JSON with the split ``split``. The output also says
+    which scores are void, or cannot be compared with published ones.
 
     Raises:
         UserError: a file is not in its format, or an image with a caption has no references.
     """
-    from captioner.score.bootstrap import RESAMPLES, bootstrap_intervals
-    from captioner.score.caption_files import read_references, read_results
-    from captioner.score.meteor import meteor
-    from captioner.score.metrics import explain_references, score_captions
-
     captions = read_results(hypotheses)
     all_references = read_references(references, split)
     scored = {image_id: texts for image_id, texts in all_references.items() if image_id in captions}
@@ -139,26 +130,16 @@ def score_files(hypotheses: Path, references: Path, split: str | None, as_json: 
 
 
 def compare_runs(first: str, second: str) -> None:
-    """Print the difference of each metric between two runs, with its 95 % interval.
-
-    Args:
-        first: a run as `find_run` takes it.
-        second: likewise.
+    """Print the difference of each metric between two runs, named as for `find_run`, with its 95 % interval.
 
     Raises:
         UserError: a run does not exist, or the two were not scored on the same evaluation set.
     """
-    from captioner.score.bootstrap import RESAMPLES
-    from captioner.score.compare import comparison_table, explain_different_sets
-    from captioner.tracking.mlflow_store import MlflowStore, store_errors_in_one_line
-    from captioner.tracking.runs import find_run
-    from captioner.tracking.tags import EVALUATION_SET_TAG
-
     with store_errors_in_one_line():
         store = MlflowStore(create=False)
         runs = [find_run(store, name) for name in (first, second)]
         names = [str(run.info.run_name) for run in runs]
-        reason = explain_different_sets(names, [run.data.tags.get(EVALUATION_SET_TAG) for run in runs])
+        reason = explain_different_sets(names, [run.data.tags.get(tag.EVALUATION_SET) for run in runs])
         if reason:
             raise UserError(reason)
         first_scores, second_scores = (_read_scores(store, run) for run in runs)
@@ -175,10 +156,6 @@ def print_leaderboard() -> None:
     Raises:
         UserError: no run has scores.
     """
-    from captioner.score.leaderboard import leaderboard_markdown
-    from captioner.tracking.mlflow_store import MlflowStore, store_errors_in_one_line
-    from captioner.tracking.runs import scored_runs
-
     with store_errors_in_one_line():
         store = MlflowStore(create=False)
         runs = scored_runs(store, "bleu_4")
@@ -192,8 +169,6 @@ def print_leaderboard() -> None:
 
 
 def _read_scores(store: MlflowStore, run: Run) -> Scores:
-    from captioner.score.per_image import parse_per_image
-
     name = Workspace().per_image.name
     content = store.read_artifact(run.info.run_id, name)
     if content is None:
@@ -202,25 +177,14 @@ def _read_scores(store: MlflowStore, run: Run) -> Scores:
 
 
 def _leaderboard_row(run: Run) -> LeaderboardRow:
-    from captioner.score.leaderboard import LeaderboardRow
-    from captioner.tracking.tags import (
-        COMMIT_TAG,
-        DATASET_TAG,
-        DEVICE_TAG,
-        EVALUATION_SET_TAG,
-        PARENT_HASH_TAG,
-        RUN_HASH_TAG,
-        TRAIN_SECONDS_TAG,
-    )
-
     tags, params = run.data.tags, run.data.params
     return LeaderboardRow(
-        run=(tags.get(RUN_HASH_TAG) or tags[PARENT_HASH_TAG])[:12],
-        commit=tags.get(COMMIT_TAG, "")[:7],
-        dataset=f"{tags.get(DATASET_TAG) or params.get('data.name', '')} {params.get('decode.split', '')}",
-        evaluation_set=tags.get(EVALUATION_SET_TAG),
+        run=(tags.get(tag.RUN_HASH) or tags[tag.PARENT_HASH])[:12],
+        commit=tags.get(tag.COMMIT, "")[:7],
+        dataset=f"{tags.get(tag.DATASET) or params.get('data.name', '')} {params.get('decode.split', '')}",
+        evaluation_set=tags.get(tag.EVALUATION_SET),
         params={key: value for key, value in params.items() if key not in ("data.name", "decode.split")},
         metrics=run.data.metrics,
-        train_time=f"{tags[TRAIN_SECONDS_TAG]} s" if TRAIN_SECONDS_TAG in tags else "",
-        device=tags.get(DEVICE_TAG, ""),
+        train_time=f"{tags[tag.TRAIN_SECONDS]} s" if tag.TRAIN_SECONDS in tags else "",
+        device=tags.get(tag.DEVICE, ""),
     )

@@ -13,9 +13,9 @@ from captioner.common.errors import UserError
 from captioner.common.paths import Workspace
 from captioner.data.captions_table import CaptionsTable, write_captions_table
 from captioner.serving.promote import ALIAS, MODEL, promote
+from captioner.tracking import tags as tag
 from captioner.tracking.mlflow_store import MlflowStore
 from captioner.tracking.run_hash import evaluation_set_hash
-from captioner.tracking.tags import COMMIT_TAG, EVALUATION_SET_TAG, RUN_HASH_TAG, SCORED_TAG
 
 NUMBERS = itertools.count(1)
 OTHER_SET = "f" * 64
@@ -49,8 +49,8 @@ def set_objective(objective: str) -> None:
 def log_run(store: MlflowStore, bleu_4: float, evaluation_set: str | None = None, words: int = 50) -> str:
     """Log the scores of a run, on the workspace's evaluation set unless another is given, and return its id."""
     run_hash = f"{next(NUMBERS):064x}"
-    tags = {RUN_HASH_TAG: run_hash, COMMIT_TAG: "0", SCORED_TAG: "0"}
-    tags[EVALUATION_SET_TAG] = evaluation_set or evaluation_set_hash(Workspace(), "val")
+    tags = {tag.RUN_HASH: run_hash, tag.COMMIT: "0", tag.SCORED: "0"}
+    tags[tag.EVALUATION_SET] = evaluation_set or evaluation_set_hash(Workspace(), "val")
     run_id: str = store.client.create_run(store.experiment_id, tags=tags, run_name=run_hash[-12:]).info.run_id
     store.client.log_param(run_id, "text.vocab_size", words)
     store.client.log_metric(run_id, "bleu_4", bleu_4)

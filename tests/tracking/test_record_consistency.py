@@ -10,10 +10,10 @@ from helpers.repository import ROOT
 
 from captioner.common.errors import UserError
 from captioner.config.params import check_params, flatten
+from captioner.tracking import tags as tag
 from captioner.tracking.provenance import CodeVersion
 from captioner.tracking.reproduce import Record, Source, check_consistency, compare_records
 from captioner.tracking.run_hash import deciding_params, hash_identity
-from captioner.tracking.tags import RUN_HASH_TAG
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_record_without_newer_parameters_is_consistent(
     assert not {"data.on_bad_image", "train.monitor", "train.profile"} & identity["params"].keys()
     logged = {name: str(leaf) for name, leaf in flatten(old_params)}
     source = Source(CodeVersion("", b""), yaml.safe_dump(old_params), None)
-    tags = {RUN_HASH_TAG: hash_identity(identity)}
+    tags = {tag.RUN_HASH: hash_identity(identity)}
     if key is None:
         check_consistency(source, identity, tags, logged)
     else:

@@ -8,13 +8,13 @@ import pytest
 from helpers.repository import run
 
 from captioner.common.errors import UserError
+from captioner.tracking import tags as tag
 from captioner.tracking.mlflow_store import MlflowStore
 from captioner.tracking.runs import find_run, finished_runs, scored_runs
-from captioner.tracking.tags import COMMIT_TAG, RUN_HASH_TAG, SCORED_TAG, WEIGHTS_TAG
 
 
 def make_run(store: MlflowStore, run_hash: str, weights: str, status: str = "FINISHED", scored: bool = True) -> str:
-    tags = {RUN_HASH_TAG: run_hash, WEIGHTS_TAG: weights, COMMIT_TAG: "c"} | ({SCORED_TAG: "m"} if scored else {})
+    tags = {tag.RUN_HASH: run_hash, tag.WEIGHTS: weights, tag.COMMIT: "c"} | ({tag.SCORED: "m"} if scored else {})
     run_id: str = store.client.create_run(store.experiment_id, tags=tags).info.run_id
     if status != "RUNNING":
         store.finish(run_id, status)
@@ -27,7 +27,7 @@ def test_more_than_1000_runs_are_all_found(tmp_path: Path) -> None:
     ids = [make_run(store, f"{number:064x}", "w", status="RUNNING") for number in range(2500)]
     store.client.log_metric(ids[0], "bleu_4", 0.5)
     store.client.log_metric(ids[-1], "bleu_4", 0.25)
-    assert len(store.search({RUN_HASH_TAG: "%"}, like=True)) == 2500
+    assert len(store.search({tag.RUN_HASH: "%"}, like=True)) == 2500
     assert {mlflow_run.info.run_id for mlflow_run in scored_runs(store, "bleu_4")} == {ids[0], ids[-1]}
     assert find_run(store, ids[0]).info.run_id == ids[0]
     assert find_run(store, f"{0:064x}").info.run_id == ids[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from captioner.common.errors import UserError
@@ -13,145 +12,47 @@ MODEL_WEIGHTS, MODEL_CONFIG = "captioner.weights.h5", "config.json"  # the names
 STAGES = ("prepare", "tokenize-adapt", "train", "sample", "evaluate")
 
 
-@dataclass(frozen=True)
 class Workspace:
-    """The files that the stages read and write: the repository, or a copy of it in which a stage runs.
+    """The files that the stages read and write, in the repository or in a copy of it in which a stage runs.
 
-    Attributes:
-        root: the folder that holds ``params.yaml`` and ``dvc.yaml``; the current folder unless given.
+    ``root`` is the folder that holds ``params.yaml`` and ``dvc.yaml``; the current folder unless given.
     """
 
-    root: Path = Path()
+    def __init__(self, root: Path = Path()) -> None:
+        self.root = root
+        self.params = root / "params.yaml"
+        self.dvc_yaml = root / "dvc.yaml"
+        self.dvc_lock = root / "dvc.lock"
+        self.requirements = root / "requirements/run.txt"  # the locked requirements of a run
+        self.builtin_weights = root / "src/captioner/assets/shapes_cnn.weights.h5"  # of the CNN ``shapes_cnn``
 
-    @property
-    def params(self) -> Path:
-        return self.root / "params.yaml"
+        self.captions = root / "data/prepared/captions"  # the reference captions: one parquet table per split
+        self.features = root / "data/prepared/features"  # the features of the CNN: one array per split
+        self.images = root / "data/prepared/images"  # the images that figures show: one folder per split
+        self.tokens = root / "data/tokens"  # the vocabulary and the token ids of each split
+        self.vocabulary = self.tokens / "vocabulary.txt"
+        self.model = root / "models/captioner"  # weights, ``config.json``, ``history.json`` and ``summary.txt``
+        self.model_weights = self.model / MODEL_WEIGHTS
+        self.model_config = self.model / MODEL_CONFIG  # parameters and sizes of the network; its CNN and vocabulary
+        self.history = self.model / "history.json"  # the losses of each step and epoch of the training
 
-    @property
-    def dvc_yaml(self) -> Path:
-        return self.root / "dvc.yaml"
+        # Unfinished work is not an out, because DVC deletes outs before it runs a stage.
+        self.checkpoints = root / "data/checkpoints"
+        # The ids of the MLflow runs that this workspace created and has not completed, one per line.
+        self.unfinished_runs = self.checkpoints / "unfinished_runs.txt"
 
-    @property
-    def dvc_lock(self) -> Path:
-        return self.root / "dvc.lock"
-
-    @property
-    def requirements(self) -> Path:
-        """The locked requirements of a run."""
-        return self.root / "requirements/run.txt"
-
-    @property
-    def builtin_weights(self) -> Path:
-        """The weights of the built-in CNN, ``shapes_cnn``."""
-        return self.root / "src/captioner/assets/shapes_cnn.weights.h5"
-
-    @property
-    def captions(self) -> Path:
-        """The reference captions: one parquet table per split."""
-        return self.root / "data/prepared/captions"
-
-    @property
-    def features(self) -> Path:
-        """The features of the CNN: one array per split."""
-        return self.root / "data/prepared/features"
-
-    @property
-    def images(self) -> Path:
-        """The images that figures show: one folder per split."""
-        return self.root / "data/prepared/images"
-
-    @property
-    def tokens(self) -> Path:
-        """The vocabulary and the token ids of each split."""
-        return self.root / "data/tokens"
-
-    @property
-    def vocabulary(self) -> Path:
-        return self.tokens / "vocabulary.txt"
-
-    @property
-    def model(self) -> Path:
-        """The trained model: weights, ``config.json``, ``history.json`` and ``summary.txt``."""
-        return self.root / "models/captioner"
-
-    @property
-    def model_weights(self) -> Path:
-        return self.model / MODEL_WEIGHTS
-
-    @property
-    def model_config(self) -> Path:
-        """The parameters and sizes of the network, and the CNN and vocabulary that it was trained with."""
-        return self.model / MODEL_CONFIG
-
-    @property
-    def history(self) -> Path:
-        """The losses of each step and epoch of the training."""
-        return self.model / "history.json"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Unfinished work. It is not an out, because DVC deletes outs before it runs a stage."""
-        return self.root / "data/checkpoints"
-
-    @property
-    def unfinished_runs(self) -> Path:
-        """The ids of the MLflow runs that this workspace created and has not completed, one per line."""
-        return self.checkpoints / "unfinished_runs.txt"
-
-    @property
-    def reports(self) -> Path:
-        return self.root / "reports"
-
-    @property
-    def generated_captions(self) -> Path:
-        """The generated captions of a split, in COCO's results format."""
-        return self.reports / "captions.json"
-
-    @property
-    def attention(self) -> Path:
-        """The attention weights of the captions that figures show."""
-        return self.reports / "attention"
-
-    @property
-    def metrics(self) -> Path:
-        return self.reports / "metrics.json"
-
-    @property
-    def intervals(self) -> Path:
-        """The 95 % interval of each score."""
-        return self.reports / "intervals.json"
-
-    @property
-    def page(self) -> Path:
-        return self.reports / "index.html"
-
-    @property
-    def per_image(self) -> Path:
-        """The contribution of each caption to the scores."""
-        return self.reports / "per_image.csv"
-
-    @property
-    def skipped(self) -> Path:
-        """The list of images that could not be read."""
-        return self.reports / "skipped.csv"
-
-    @property
-    def leaderboard(self) -> Path:
-        return self.reports / "leaderboard.md"
-
-    @property
-    def figures(self) -> Path:
-        return self.reports / "figures"
-
-    @property
-    def profile(self) -> Path:
-        """The profile of a training with ``train.profile``."""
-        return self.reports / "profile.txt"
-
-    @property
-    def recorded(self) -> Path:
-        """The marker that the run in ``reports/`` is in MLflow."""
-        return self.root / "mlruns/recorded"
+        self.reports = root / "reports"
+        self.generated_captions = self.reports / "captions.json"  # of a split, in COCO's results format
+        self.attention = self.reports / "attention"  # the attention weights of the captions that figures show
+        self.metrics = self.reports / "metrics.json"
+        self.intervals = self.reports / "intervals.json"  # the 95 % interval of each score
+        self.page = self.reports / "index.html"
+        self.per_image = self.reports / "per_image.csv"  # the contribution of each caption to the scores
+        self.skipped = self.reports / "skipped.csv"  # the images that could not be read
+        self.leaderboard = self.reports / "leaderboard.md"
+        self.figures = self.reports / "figures"
+        self.profile = self.reports / "profile.txt"  # of a training with ``train.profile``
+        self.recorded = root / "mlruns/recorded"  # the marker that the run in ``reports/`` is in MLflow
 
 
 def repository_root() -> Path:

@@ -28,12 +28,14 @@ def read_json(path: Path) -> Any:
 
 
 @contextmanager
-def reading_stage_output(path: Path) -> Iterator[None]:
-    """Turn errors in reading a file that a stage wrote into one line.
+def reading_stage_output(path: Path, split: str | None = None) -> Iterator[None]:
+    """Turn errors in reading a file that a stage wrote, of a split if one is given, into one line.
 
     Raises:
         UserError: ``path`` is missing or damaged.
     """
+    if split and not path.is_file():
+        raise UserError(f"{path} is missing: the dataset has no {split} split, or `dvc repro prepare` has not run")
     try:
         yield
     except FileNotFoundError:
@@ -42,13 +44,3 @@ def reading_stage_output(path: Path) -> Iterator[None]:
         if isinstance(error, UserError) or (isinstance(error, OSError) and error.errno):
             raise
         raise UserError(f"{path} is damaged ({first_line(error)}): `dvc repro` makes it again") from None
-
-
-def check_split_exists(path: Path, split: str) -> None:
-    """Check that ``prepare`` wrote the file of a split.
-
-    Raises:
-        UserError: the file is missing.
-    """
-    if not path.is_file():
-        raise UserError(f"{path} is missing: the dataset has no {split} split, or `dvc repro prepare` has not run")

@@ -70,7 +70,6 @@ def save_weights(network: keras.Model, path: Path) -> None:
     Raises:
         OSError: the disk is full; no file is left.
     """
-    variables = network.variables
-    size = sum(_FLOAT32_BYTES * math.prod(variable.shape) + _HDF5_OVERHEAD for variable in variables) + _HDF5_OVERHEAD
-    reserve_space(path, size)
+    sizes = [_FLOAT32_BYTES * math.prod(variable.shape) + _HDF5_OVERHEAD for variable in network.variables]
+    reserve_space(path, sum(sizes) + _HDF5_OVERHEAD)
     network.save_weights(path)

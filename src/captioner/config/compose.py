@@ -41,8 +41,7 @@ def write_params(overrides: list[str]) -> None:
     Raises:
         UserError: as `compose`.
     """
-    workspace = Workspace()
-    workspace.params.write_text(compose(overrides, workspace.root), encoding="utf-8")
+    Workspace().params.write_text(compose(overrides, Path()), encoding="utf-8")
 
 
 def explain_hydra_error(error: Exception) -> str:

@@ -45,15 +45,12 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Params:
-        words = self.text.vocab_size - len(SPECIAL_TOKENS)
-        if self.decode.beam_size > words:
-            raise ValueError(
-                f"decode.beam_size is {self.decode.beam_size}, more than text.vocab_size leaves words: {words}"
-            )
-        if self.decode.min_length > self.text.max_length:
-            raise ValueError(
-                f"decode.min_length is {self.decode.min_length}, more than text.max_length: {self.text.max_length}"
-            )
+        beam_size, words = self.decode.beam_size, self.text.vocab_size - len(SPECIAL_TOKENS)
+        if beam_size > words:
+            raise ValueError(f"decode.beam_size is {beam_size}, more than text.vocab_size leaves words: {words}")
+        min_length, max_length = self.decode.min_length, self.text.max_length
+        if min_length > max_length:
+            raise ValueError(f"decode.min_length is {min_length}, more than text.max_length: {max_length}")
         return self
 
 

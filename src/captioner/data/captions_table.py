@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from captioner.common.reading import check_split_exists, reading_stage_output
+from captioner.common.reading import reading_stage_output
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,13 +33,9 @@ def write_captions_table(folder: Path, split: str, table: CaptionsTable) -> None
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = [
-        pa.array(table.image_ids, pa.int64()),
-        pa.array(table.file_names, pa.string()),
-        pa.array(table.captions, pa.list_(pa.string())),
-    ]
+    columns = {"image_id": table.image_ids, "file_name": table.file_names, "captions": table.captions}
     folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_arrays(columns, schema=_schema()), folder / f"{split}.parquet")
+    pq.write_table(pa.table(columns, schema=_schema()), folder / f"{split}.parquet")
 
 
 def read_captions_table(folder: Path, split: str) -> CaptionsTable:
@@ -51,8 +47,7 @@ def read_captions_table(folder: Path, split: str) -> CaptionsTable:
     import pyarrow.parquet as pq
 
     path = folder / f"{split}.parquet"
-    check_split_exists(path, split)
-    with reading_stage_output(path):
+    with reading_stage_output(path, split):
         columns = pq.read_table(path, schema=_schema()).to_pydict()
     return CaptionsTable(columns["image_id"], columns["file_name"], columns["captions"])
 
@@ -70,8 +65,7 @@ def read_dataset_name(folder: Path) -> str:
     """
     path = folder / _NAME_FILE
     with reading_stage_output(path):
-        name = json.loads(path.read_text(encoding="utf-8"))["name"]
-    return str(name)
+        return str(json.loads(path.read_text(encoding="utf-8"))["name"])
 
 
 def _schema() -> pa.Schema:

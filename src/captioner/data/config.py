@@ -38,12 +38,10 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _check_combinations(self) -> DataConfig:
-        if (self.name == "karpathy") != (self.path is not None):
-            raise ValueError(
-                "data.path is missing: give your folder with -S data.path=FOLDER"
-                if self.path is None
-                else f"data.path is only for data=karpathy, and data is {self.name}"
-            )
+        if self.name == "karpathy" and self.path is None:
+            raise ValueError("data.path is missing: give your folder with -S data.path=FOLDER")
+        if self.name != "karpathy" and self.path is not None:
+            raise ValueError(f"data.path is only for data=karpathy, and data is {self.name}")
         if self.on_bad_image == "skip" and self.name != "karpathy":
             raise ValueError(f"data.on_bad_image=skip is only for data=karpathy, and data is {self.name}")
         weights = self.extractor.weights

@@ -9,20 +9,16 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from captioner.common.errors import UserError, first_line
 from captioner.common.paths import resolve_in_repository
 from captioner.common.writing import save_weights
 from captioner.data import shapes_cnn
-
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-    from captioner.data.config import ExtractorConfig
+from captioner.data.config import ExtractorConfig
 
 # The image side in pixels that each network was trained with, where it is not 224.
 INPUT_SIDES = {
@@ -49,8 +45,6 @@ def decode_image(image: bytes | tf.Tensor, name: str) -> tf.Tensor:
     Raises:
         UserError: tensorflow, which is stricter than Pillow, cannot decode the image; the error calls it ``name``.
     """
-    import tensorflow as tf
-
     try:
         return tf.io.decode_image(image, channels=3, expand_animations=False)
     except tf.errors.InvalidArgumentError as error:
@@ -60,8 +54,6 @@ def decode_image(image: bytes | tf.Tensor, name: str) -> tf.Tensor:
 
 def resize(image_HxWx3: tf.Tensor, side: int) -> tf.Tensor:
     """Resize an image to a square, bilinearly with antialiasing: float32 [side, side, 3] from 0 to 255."""
-    import tensorflow as tf
-
     return tf.image.resize(image_HxWx3, (side, side), method="bilinear", antialias=True)
 
 
@@ -84,8 +76,6 @@ class Extractor:
     """
 
     def __init__(self, config: ExtractorConfig) -> None:
-        import tensorflow as tf
-
         self._name = config.name
         build = _find_network(config.name)
         self.side = INPUT_SIDES.get(config.name, 224)
@@ -117,14 +107,11 @@ class Extractor:
 
     def decode_and_resize(self, image: tf.Tensor) -> tf.Tensor:
         """Return the pixels of a JPEG or PNG (a scalar string tensor): float32 [side, side, 3] from 0 to 255."""
-        import tensorflow as tf
-
         return resize(tf.io.decode_image(image, channels=3, expand_animations=False), self.side)
 
     def extract(self, squares_BxSxSx3: tf.Tensor) -> np.ndarray:
         """Return the features of images from `decode_and_resize`: float16 [images, positions, channels]."""
-        features_BxPxC: np.ndarray = self._compiled_forward(squares_BxSxSx3).numpy()
-        return features_BxPxC
+        return self._compiled_forward(squares_BxSxSx3).numpy()
 
     def extract_from_bytes(self, images: Sequence[bytes]) -> np.ndarray:
         """Return the features of JPEG or PNG files as ``prepare`` computes them: float16 [images, positions, channels].
@@ -132,8 +119,6 @@ class Extractor:
         Raises:
             UserError: as `decode_image`.
         """
-        import tensorflow as tf
-
         starts = range(0, len(images), self.batch_size)
         batches = [images[start : start + self.batch_size] for start in starts]
         squares = ([resize(decode_image(image, "it"), self.side) for image in batch] for batch in batches)
@@ -148,8 +133,6 @@ class Extractor:
         save_weights(self._model, path)
 
     def _forward(self, squares_BxSxSx3: tf.Tensor) -> tf.Tensor:
-        import tensorflow as tf
-
         grid_BxHxWxC = self._model(self._preprocess(squares_BxSxSx3), training=False)
         features_BxPxC = tf.reshape(grid_BxHxWxC, (-1, self.positions, self.channels))
         return tf.saturate_cast(features_BxPxC, tf.float16)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import tensorflow as tf
@@ -34,26 +35,14 @@ class SplitContent:
     table: CaptionsTable = field(default_factory=lambda: CaptionsTable([], [], []))
     figure_images: dict[int, np.ndarray] = field(default_factory=dict)
 
-    def add_batch(
-        self, squares_BxSxSx3: tf.Tensor, image_ids: tf.Tensor, names: tf.Tensor, captions: tf.RaggedTensor
-    ) -> None:
-        """Add a batch whose images are resized."""
-        start = len(self.table)
-        for row in self.figure_rows.intersection(range(start, start + len(image_ids))):
-            self.figure_images[row] = to_uint8(squares_BxSxSx3[row - start].numpy())
-        self.table.image_ids.extend(image_ids.numpy().tolist())
-        self.table.file_names.extend(name.decode() for name in names.numpy())
-        self.table.captions.extend([text.decode() for text in texts] for texts in captions.to_list())
-
-    def add_extracted(self, example: tuple[tf.Tensor, ...], extractor: Extractor) -> None:
-        """Add an example whose features are on disk. Its image is decoded only if figures need it."""
+    def add(self, example: tuple[Any, ...], to_pixels: Callable[[Any], np.ndarray]) -> None:
+        """Add an example. ``to_pixels`` converts its image, only if figures need it."""
         image, image_id, name, captions = example
-        row = len(self.table)
-        if row in self.figure_rows:
-            self.figure_images[row] = extractor.resized_image(image)
+        if len(self.table) in self.figure_rows:
+            self.figure_images[len(self.table)] = to_pixels(image)
         self.table.image_ids.append(int(image_id))
-        self.table.file_names.append(name.numpy().decode())
-        self.table.captions.append([text.decode() for text in captions.numpy()])
+        self.table.file_names.append(name.decode())
+        self.table.captions.append([text.decode() for text in captions])
 
 
 def extract_split(
@@ -77,15 +66,17 @@ def extract_split(
     if writer.rows_done:
         print(f"{path.stem}: resuming at image {writer.rows_done} of {count}", flush=True)
     examples = _read_examples(builder, instruction).take(count)
-    for example in examples.take(writer.rows_done):
-        content.add_extracted(example, extractor)
+    for example in examples.take(writer.rows_done).as_numpy_iterator():
+        content.add(example, extractor.resized_image)
     with progress_bar() as progress:
         task = progress.add_task(f"{path.stem}: images", total=count, completed=writer.rows_done)
         try:
-            for squares_BxSxSx3, image_ids, names, captions in _batch(examples.skip(writer.rows_done), extractor):
+            for squares_BxSxSx3, ids, names, captions in _batch(examples.skip(writer.rows_done), extractor):
                 writer.append(extractor.extract(squares_BxSxSx3))
-                content.add_batch(squares_BxSxSx3, image_ids, names, captions)
-                progress.advance(task, len(image_ids))
+                arrays = squares_BxSxSx3.numpy(), ids.numpy(), names.numpy(), captions.to_list()
+                for example in zip(*arrays, strict=True):
+                    content.add(example, to_uint8)
+                progress.advance(task, len(ids))
         except tf.errors.OpError as error:
             _raise_user_error(builder, examples.skip(writer.rows_done), error)
     writer.flush()

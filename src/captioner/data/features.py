@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from captioner.common.reading import check_split_exists, reading_stage_output
+from captioner.common.reading import reading_stage_output
 from captioner.common.writing import reserve_space, write_text_atomically
 
 _EXTRACTOR_FILE = "extractor.json"
@@ -25,16 +25,13 @@ def read_features(folder: Path, split: str) -> np.ndarray:
         UserError: the array is missing or damaged.
     """
     path = folder / f"{split}.npy"
-    check_split_exists(path, split)
-    with reading_stage_output(path):
-        features_NxPxC: np.ndarray = np.load(path, mmap_mode="r")
-    return features_NxPxC
+    with reading_stage_output(path, split):
+        return np.load(path, mmap_mode="r")
 
 
 def write_extractor_identity(folder: Path, identity: dict[str, str]) -> None:
     """Write ``folder/extractor.json``: ``name`` and ``weights_hash`` of the CNN."""
-    text = json.dumps(identity, indent=2, sort_keys=True)
-    (folder / _EXTRACTOR_FILE).write_text(text + "\n", encoding="utf-8")
+    (folder / _EXTRACTOR_FILE).write_text(json.dumps(identity, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def read_extractor_identity(folder: Path) -> dict[str, str]:
@@ -52,13 +49,8 @@ def read_extractor_identity(folder: Path) -> dict[str, str]:
 class FeaturesWriter:
     """A float16 array [images, positions, channels] on disk that is filled in order.
 
-    A complete array is only read, because DVC's cache can hold the same file.
-
-    A second file, ``path`` with the suffix ``.done``, holds the number of rows that are safely on disk. If it is
-    missing, the array is started again.
-
-    Attributes:
-        rows_done: number of rows that are safely on disk.
+    A complete array is only read, because DVC's cache can hold the same file. A second file, ``path`` with the suffix
+    ``.done``, holds ``rows_done``, the number of rows that are safely on disk. Without it, the array is started again.
     """
 
     def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:

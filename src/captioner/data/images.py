@@ -26,11 +26,8 @@ def read_image(path: Path, name: str | None = None) -> bytes:
     """Return an image file as upright RGB: the bytes of a JPEG or PNG.
 
     An upright RGB JPEG is returned unchanged. Everything else that Pillow reads (rotated by EXIF, grey, CMYK, with a
-    palette, transparent, 16 bit, PNG, WebP ...) becomes a PNG. Of several frames, the first is taken.
-
-    Args:
-        path: the image file.
-        name: used in errors instead of ``path``.
+    palette, transparent, 16 bit, PNG, WebP ...) becomes a PNG. Of several frames, the first is taken. Errors call the
+    image ``name``, or its path.
 
     Raises:
         UserError: the file is missing, is not an image, or is damaged.
@@ -45,10 +42,7 @@ def read_image(path: Path, name: str | None = None) -> bytes:
 def to_upright_rgb(content: bytes, name: str, formats: tuple[str, ...] | None = None) -> bytes:
     """Return the content of an image file as upright RGB, like `read_image`.
 
-    Args:
-        content: the bytes of the file.
-        name: used in errors.
-        formats: Pillow's names of the allowed formats; all formats that Pillow itself decodes unless given.
+    ``formats`` are Pillow's names of the allowed formats; all formats that Pillow itself decodes unless given.
 
     Raises:
         UserError: the content is not an image, is damaged, or is too expensive to decode.
@@ -58,7 +52,7 @@ def to_upright_rgb(content: bytes, name: str, formats: tuple[str, ...] | None = 
     try:
         with Image.open(io.BytesIO(content), formats=formats or _safe_formats()) as image:
             if max(image.size) > MAX_SIDE:
-                raise UserError(f"{name} has too many pixels: make it smaller")
+                raise Image.DecompressionBombError
             image.load()
             if image.format == "JPEG" and image.mode == "RGB" and image.getexif().get(ORIENTATION, 1) == 1:
                 return content
@@ -67,8 +61,6 @@ def to_upright_rgb(content: bytes, name: str, formats: tuple[str, ...] | None = 
         raise UserError(f"{name} is not an image in a supported format: give a JPEG, PNG, WebP ...") from None
     except Image.DecompressionBombError:
         raise UserError(f"{name} has too many pixels: make it smaller") from None
-    except UserError:
-        raise
     except Exception as error:  # Pillow's readers raise many types on damaged files
         raise UserError(f"{name} is damaged ({error}): replace it") from None
 

@@ -28,16 +28,12 @@ MAX_PNG_SIDE = 128  # pixels; larger images for figures are stored as JPEG
 def prepare_dataset(data: DataConfig, workspace: Workspace, unfinished: Path) -> None:
     """Write the captions, features and images for figures of each split, ``skipped.csv`` and ``samples.png``.
 
-    The names of the dataset and the CNN are written beside captions and features.
+    The names of the dataset and the CNN are written beside captions and features. The rows of a split are in the order
+    of the TFDS dataset, and restval follows train. Equal inputs give equal bytes. A dataset without a test split gives
+    no files for it.
 
-    The rows of a split are in the order of the TFDS dataset, and restval follows train. Equal inputs give equal bytes.
-    A dataset without a test split gives no files for it.
-
-    Args:
-        data: the dataset and the CNN.
-        workspace: where the outputs are written.
-        unfinished: a folder for features in progress. A second run continues with its content. It stays at the end,
-            because DVC has not committed the outputs yet.
+    Features in progress are in the folder ``unfinished``. A second run continues with its content. It stays at the end,
+    because DVC has not committed the outputs yet.
 
     Raises:
         UserError: the CNN, its weights or the dataset are missing or damaged; no features are left in the workspace.
@@ -56,10 +52,8 @@ def prepare_dataset(data: DataConfig, workspace: Workspace, unfinished: Path) ->
         write_captions_table(workspace.captions, split, content.table)
         _write_figure_images(workspace.images / split, content)
         if split == "train":
-            rows = sorted(content.figure_images)
-            images, captions = content.figure_images, content.table.captions
-            samples = workspace.figures / "samples.png"
-            draw_samples_figure([images[row] for row in rows], [captions[row] for row in rows], samples)
+            captions = [content.table.captions[row] for row in content.figure_images]
+            draw_samples_figure(list(content.figure_images.values()), captions, workspace.figures / "samples.png")
     for split in splits:
         link_or_copy(partial_features / f"{split}.npy", workspace.features / f"{split}.npy")
     write_extractor_identity(workspace.features, extractor.identity)

@@ -23,9 +23,7 @@ BATCH_SIZE = 16
 class CaptionAttention(keras.Model):
     """Computes the attention of one caption per image, all its tokens at once, in one compiled graph.
 
-    Args:
-        network: the network that generated the captions.
-        max_length: maximum number of words.
+    A caption has at most ``max_length`` words.
     """
 
     def __init__(self, network: Captioner, max_length: int) -> None:
@@ -44,21 +42,12 @@ class CaptionAttention(keras.Model):
 
 
 def compute_attention(
-    model: CaptionAttention,
-    vocabulary: Vocabulary,
-    features_NxPxC: np.ndarray,
-    captions: Sequence[Sequence[str]],
+    model: CaptionAttention, vocabulary: Vocabulary, features_NxPxC: np.ndarray, captions: Sequence[Sequence[str]]
 ) -> list[np.ndarray]:
     """Return attention weights [T, P], float32, for each of N captions: a row per word, and a last row for ``<end>``.
 
-    A single caption is a batch; more are in batches of `BATCH_SIZE`, the last one padded. So two graphs are compiled at
-    most.
-
-    Args:
-        model: computes a batch.
-        vocabulary: that of the network.
-        features_NxPxC: float16, the features of each caption's image.
-        captions: the words of each caption.
+    The features of each caption's image are float16. A single caption is a batch; more are in batches of `BATCH_SIZE`,
+    the last one padded. So two graphs are compiled at most.
     """
     batch_size = BATCH_SIZE if len(captions) > 1 else 1
     input_ids_NxT = np.full((len(captions), model.steps), PAD, np.int32)

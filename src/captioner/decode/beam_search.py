@@ -81,29 +81,22 @@ class BeamSearch(DecodingStrategy):
     def _select_beams(self, candidates: dict[str, Any]) -> dict[str, Any]:
         """Return the K most probable candidates that do not end."""
         unfinished_Bx2K = ops.where(candidates["last"] == END, LOG_ZERO, candidates["score"])
-        score_BxK, index_BxK = ops.top_k(unfinished_Bx2K, self.beam_size)
-        return {key: _gather(value, index_BxK) for key, value in candidates.items() if key != "score"} | {
-            "score": score_BxK
-        }
+        _, index_BxK = ops.top_k(unfinished_Bx2K, self.beam_size)
+        return {key: _gather(value, index_BxK) for key, value in (candidates | {"score": unfinished_Bx2K}).items()}
 
     def _update_best(self, step: Any, candidates: dict[str, Any], best: dict[str, Any]) -> dict[str, Any]:
         """Return the best finished caption up to this step."""
         finished_Bx2K = ops.where(candidates["last"] == END, self.normalise_score(candidates["score"], step), LOG_ZERO)
         index_Bx1 = ops.argmax(finished_Bx2K, axis=-1, keepdims=True)
-        new = {
-            "score": ops.take_along_axis(finished_Bx2K, index_Bx1, axis=-1)[:, 0],
-            "ids": _gather(candidates["ids"], index_Bx1)[:, 0],
-        }
-        is_better_B = new["score"] > best["score"]
+        score_B, ids_BxT = (_gather(values, index_Bx1)[:, 0] for values in (finished_Bx2K, candidates["ids"]))
+        is_better_B = score_B > best["score"]
         return {
-            key: ops.where(ops.reshape(is_better_B, (-1,) + (1,) * (len(value.shape) - 1)), value, best[key])
-            for key, value in new.items()
+            "score": ops.where(is_better_B, score_B, best["score"]),
+            "ids": ops.where(ops.expand_dims(is_better_B, -1), ids_BxT, best["ids"]),
         }
 
 
 def _gather(values_BxK: Any, index_Bx2K: Any) -> Any:
     """Return values[b, index[b, c]]; ``values`` may have more axes after the second."""
-    index = ops.reshape(
-        index_Bx2K, (ops.shape(index_Bx2K)[0], index_Bx2K.shape[1]) + (1,) * (len(values_BxK.shape) - 2)
-    )
+    index = ops.reshape(index_Bx2K, ops.shape(index_Bx2K) + (1,) * (len(values_BxK.shape) - 2))
     return ops.take_along_axis(values_BxK, ops.cast(index, "int32"), axis=1)

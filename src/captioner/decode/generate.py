@@ -58,12 +58,8 @@ def generate_captions(
 ) -> list[Caption]:
     """Return a caption for each of N images.
 
-    Args:
-        strategy: as from `make_strategy`.
-        vocabulary: that of the model.
-        features_NxPxC: float16; may be memory-mapped.
-        seeds: N seeds; an image's samples depend only on its seed, not on the batch.
-        batch_size: images per batch; a shorter batch is padded, so that only one graph is compiled.
+    The features are float16 and may be memory-mapped. An image's samples depend only on its seed, not on the batch. A
+    batch that is shorter than ``batch_size`` is padded, so that only one graph is compiled.
     """
     captions: list[Caption] = []
     starts = range(0, len(features_NxPxC), batch_size)
@@ -95,14 +91,9 @@ def caption_split(seed: int, max_length: int, decode: DecodeConfig, workspace: W
     strategy = make_strategy(network, decode, max_length)
     seeds = [(seed, image_id) for image_id in table.image_ids]
     captions = generate_captions(strategy, vocabulary, features_NxPxC, seeds, decode.batch_size)
-    workspace.generated_captions.parent.mkdir(parents=True, exist_ok=True)
-    _write_json_list(
-        workspace.generated_captions,
-        [
-            {"image_id": image_id, "caption": caption.text}
-            for image_id, caption in zip(table.image_ids, captions, strict=True)
-        ],
-    )
+    workspace.reports.mkdir(parents=True, exist_ok=True)
+    results = zip(table.image_ids, [caption.text for caption in captions], strict=True)
+    _write_json_list(workspace.generated_captions, [{"image_id": image, "caption": text} for image, text in results])
     rows = [row for row, image in enumerate(table.image_ids) if image_path(workspace.images, decode.split, image)]
     words = [captions[row].words for row in rows]
     attention = compute_attention(CaptionAttention(network, max_length), vocabulary, features_NxPxC[rows], words)
@@ -130,9 +121,8 @@ def _draw_gumbel_noise(strategy: DecodingStrategy, seeds: Sequence[tuple[int, ..
     """Return the input ``noise`` if the strategy samples."""
     if not isinstance(strategy, TopKSampling):
         return {}
-    shape = (strategy.steps, strategy.k)
-    rows = [np.random.default_rng(seed).gumbel(size=shape) for seed in seeds]
-    return {"noise": np.asarray(rows, np.float32)}
+    noise_BxTxk = [np.random.default_rng(seed).gumbel(size=(strategy.steps, strategy.k)) for seed in seeds]
+    return {"noise": np.asarray(noise_BxTxk, np.float32)}
 
 
 def _write_json_list(path: Path, entries: list[dict[str, Any]]) -> None:

@@ -19,15 +19,9 @@ if TYPE_CHECKING:
 class Predictor:
     """A frozen CNN, a trained network and a decoding strategy: from images to features, and from these to captions.
 
-    The CNN needs Keras with the tensorflow backend, so Keras must not have been imported with another one. The
-    network's weights are the same for every backend.
-
-    Args:
-        model: the folder that the stage ``train`` wrote.
-        vocabulary: the file that the stage ``tokenize-adapt`` wrote.
-        extractor: the CNN that the model was trained with.
-        decode: the decoding strategy and its settings.
-        max_length: maximum number of words.
+    ``model`` is the folder that the stage ``train`` wrote, and ``vocabulary`` the file of ``tokenize-adapt``. The CNN
+    needs Keras with the tensorflow backend, so Keras must not have been imported with another one. The network's
+    weights are the same for every backend.
 
     Raises:
         UserError: the folder holds no trained model, or the model was trained with another CNN or vocabulary.
@@ -53,12 +47,9 @@ class Predictor:
     def predict(
         self, features_NxPxC: np.ndarray, seeds: Sequence[tuple[int, ...]], batch_size: int
     ) -> list[list[Caption]]:
-        """Return one caption per seed for each of N images.
+        """Return one caption per seed for each of N images, whose features come from ``extractor``.
 
-        Args:
-            features_NxPxC: as from ``extractor``.
-            seeds: the seeds of the samples.
-            batch_size: captions per batch; a shorter batch is padded.
+        ``batch_size`` counts captions; a shorter batch is padded.
         """
         from captioner.decode.generate import generate_captions
 

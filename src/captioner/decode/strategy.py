@@ -31,12 +31,9 @@ class StepNetwork(Protocol):
 
 
 class DecodingStrategy(keras.Model):
-    """Masks forbidden tokens, and updates the arrays of a decoding loop.
+    """Masks forbidden tokens, and updates the arrays of a decoding loop, which calls the network once per step.
 
-    Args:
-        network: the captioning network, called once per decoding step.
-        max_length: maximum number of words; only ``<end>`` is allowed in the step after them.
-        min_length: minimum number of words.
+    The lengths count words. Only ``<end>`` is allowed in the step after ``max_length`` words.
     """
 
     def __init__(self, network: StepNetwork, max_length: int, min_length: int) -> None:
@@ -70,7 +67,6 @@ class DecodingStrategy(keras.Model):
 def run_padded(model: keras.Model, inputs: dict[str, np.ndarray], batch_size: int) -> dict[str, Any]:
     """Run a batch that is padded to ``batch_size`` with copies of its last row; return the outputs of its rows."""
     rows = len(next(iter(inputs.values())))
-    padded = {
-        key: np.concatenate([value, np.repeat(value[-1:], batch_size - rows, axis=0)]) for key, value in inputs.items()
-    }
+    row_numbers = np.arange(batch_size).clip(max=rows - 1)
+    padded = {key: value[row_numbers] for key, value in inputs.items()}
     return {key: value[:rows] for key, value in model.predict_on_batch(padded).items()}

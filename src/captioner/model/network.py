@@ -36,11 +36,8 @@ class Captioner(keras.Model):
         self.project = layers.Dense(settings.attention_dim, activation="relu", name="project")
         self.embedding = layers.Embedding(vocab_size, settings.embedding_dim, name="embedding")
         self.gru = layers.GRU(settings.units, return_sequences=True, name="gru")
-        self.first_state = (
-            layers.Dense(settings.units, activation="tanh", name="first_state")
-            if settings.initial_state == "image"
-            else None
-        )
+        from_image = settings.initial_state == "image"
+        self.first_state = layers.Dense(settings.units, "tanh", name="first_state") if from_image else None
         if settings.attention == "luong":
             self.attention: Any = layers.Attention(name="attention")
             self.query = self._make_projection(settings.units, settings.attention_dim, "query")
@@ -116,9 +113,7 @@ class Captioner(keras.Model):
     def attention_weights(self, features_BxPxC: Any, input_ids_BxKxT: Any) -> Any:
         """Return the attention weights [B, K, T, P] with which the network predicts each token of known captions.
 
-        Args:
-            features_BxPxC: the features of the images.
-            input_ids_BxKxT: the id before each token, as in `call`.
+        ``input_ids_BxKxT`` holds the id before each token, as in `call`.
         """
         _, weights_BxQxP = self._attend_captions(features_BxPxC, input_ids_BxKxT, training=False)
         return ops.reshape(weights_BxQxP, (*ops.shape(input_ids_BxKxT), ops.shape(features_BxPxC)[1]))
@@ -126,10 +121,7 @@ class Captioner(keras.Model):
     def _attend_captions(self, features_BxPxC: Any, input_ids_BxKxT: Any, training: bool) -> tuple[Any, Any]:
         """Return the result of `attend` for each token of known captions."""
         keys_BxPxA, state_BxU = self.encode(features_BxPxC, training)
-        _, captions, steps = input_ids_BxKxT.shape
-        images = ops.shape(input_ids_BxKxT)[0]
-        steps = ops.shape(input_ids_BxKxT)[2] if steps is None else steps
-        captions = ops.shape(input_ids_BxKxT)[1] if captions is None else captions
+        images, captions, steps = ops.shape(input_ids_BxKxT)
         embedded_MxTxE = self.embedding(ops.reshape(input_ids_BxKxT, (images * captions, steps)))
         embedded_MxTxE = self.dropout(embedded_MxTxE, training=training)
         state_MxU = ops.repeat(state_BxU, captions, axis=0)
@@ -139,15 +131,10 @@ class Captioner(keras.Model):
         return self.attend(states_BxQxU, keys_BxPxA, training)
 
     def step(self, ids_BxK: Any, states_BxKxU: Any, keys_BxPxA: Any) -> tuple[Any, Any]:
-        """Compute one decoding step for K captions of each image.
+        """Return the logits of the next token [B, K, V], and the new states [B, K, U], for K captions of each image.
 
-        Args:
-            ids_BxK: the last id of each caption.
-            states_BxKxU: the state of the GRU before the step.
-            keys_BxPxA: the projected features.
-
-        Returns:
-            Logits of the next token [B, K, V], new states [B, K, U].
+        ``ids_BxK`` are the last ids of the captions, ``states_BxKxU`` the states of the GRU before the step, and
+        ``keys_BxPxA`` the projected features.
         """
         shape = ops.shape(states_BxKxU)
         flat_states_MxU = ops.reshape(states_BxKxU, (-1, self.settings.units))
@@ -160,12 +147,8 @@ class Captioner(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):  # type: ignore[no-untyped-def]
         """Return the mean cross entropy in nats per token, with label smoothing only in training.
 
-        Args:
-            x: unused.
-            y: [X, R], the target ids.
-            y_pred: [X, R, W], the result of `call`.
-            sample_weight: [X, R], 1 for a real token, 0 for the padding of the last chunk.
-            training: whether to smooth the labels.
+        ``y`` [X, R] are the target ids, ``y_pred`` [X, R, W] is the result of `call`, and ``sample_weight`` [X, R] is 1
+        for a real token, 0 for the padding of the last chunk.
         """
         kernel_VxW, bias_V = self.output_weights()
         smoothing = self.label_smoothing if training else 0.0

@@ -127,9 +127,8 @@ def load_model(folder: Path) -> tuple[Captioner, ModelInputs]:
     except FileNotFoundError as error:
         raise UserError(f"{error.filename or folder}: there is no trained model here; `dvc repro` trains one") from None
     except (KeyError, TypeError, ValueError, OSError) as error:
-        reason = first_line(error)
         raise UserError(
-            f"{folder}: the model's files are damaged, of an older version, or do not belong together ({reason}); "
-            "run `dvc repro -f train`"
+            f"{folder}: the model's files are damaged, of an older version, or do not belong together "
+            f"({first_line(error)}); run `dvc repro -f train`"
         ) from None
     return model, inputs

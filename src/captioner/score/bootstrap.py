@@ -54,9 +54,8 @@ def _compute_interval(values_R: NDArray[np.float64]) -> Interval:
 def _resample_metrics(scores: Scores) -> dict[str, NDArray[np.float64]]:
     """Return each metric of R resamples of the N images. The seed is fixed, so the resamples are always the same."""
     count = len(scores.image_ids)
-    times_RxN = (
-        np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(np.float64)
-    )
+    draws_RxN = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
+    times_RxN = draws_RxN.astype(np.float64)
     counts = scores.ngram_matches_Nx4, scores.ngram_totals_Nx4, scores.lengths_N, scores.reference_lengths_N
     bleu_Rx4 = bleu(*(times_RxN @ values for values in counts))
     metrics = {f"bleu_{n}": bleu_Rx4[:, n - 1] for n in range(1, 5)}

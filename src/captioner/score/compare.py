@@ -11,12 +11,9 @@ from captioner.score.metrics import Scores
 
 
 def comparison_table(names: Sequence[str], first: Scores, second: Scores) -> Table:
-    """Return a table with a row per metric: both scores, their difference, its 95 % interval and a verdict.
+    """Return a table with a row per metric: both scores, ``second`` minus ``first``, its 95 % interval and a verdict.
 
-    Args:
-        names: the column heads of the two scores.
-        first: the scores of the baseline.
-        second: the scores that are compared with it.
+    ``names`` are the column heads of the two scores.
 
     Raises:
         UserError: the two are scores of different images.
@@ -32,9 +29,7 @@ def comparison_table(names: Sequence[str], first: Scores, second: Scores) -> Tab
 def explain_different_sets(names: Sequence[str], evaluation_sets: Sequence[str | None]) -> str | None:
     """Return why the scores of two runs cannot be compared, and what to do, or None if they can be.
 
-    Args:
-        names: of the runs.
-        evaluation_sets: the hash of the images and references of each run; None if it was not recorded.
+    ``evaluation_sets`` holds the hash of the images and references of each run, or None if it was not recorded.
     """
     first, second = evaluation_sets
     if not first or not second:

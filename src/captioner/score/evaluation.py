@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from captioner.common.errors import UserError
@@ -27,28 +25,9 @@ from captioner.score.report.page import GalleryImage, render_page
 from captioner.text.tokenized_captions import TokenizedCaptions
 from captioner.text.vocabulary import Vocabulary
 
+_Captions = dict[int, str]  # by image id
+_References = dict[int, list[str]]  # likewise
 _PLOTTED_METRICS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider")
-
-
-@dataclass(frozen=True)
-class Attention:
-    """The T words of a caption, and the attention weights of each over P positions."""
-
-    words: list[str]
-    weights_TxP: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class _Inputs:
-    """The files that other stages wrote. ``config`` and ``history`` are the model's JSON files."""
-
-    captions: dict[int, str]
-    references: dict[int, list[str]]
-    attention: dict[int, Attention]
-    config: dict[str, Any]
-    history: dict[str, Any]
-    vocabulary: Vocabulary
-    training: TokenizedCaptions
 
 
 def evaluate_captions(workspace: Workspace, split: str, figure_images: int) -> dict[str, float]:
@@ -71,10 +50,15 @@ def evaluate_captions(workspace: Workspace, split: str, figure_images: int) -> d
     Raises:
         UserError: the captions belong to another split, or a file of another stage is missing or damaged.
     """
-    inputs = _read_inputs(workspace, split)
-    scores = score_captions(inputs.captions, inputs.references)
-    diversity = diversity_metrics(inputs.captions.values(), inputs.vocabulary, inputs.training)
-    metrics = _sort_and_round(scores.metrics | diversity | _select_validation_losses(inputs.history))
+    captions, references = _read_captions(workspace, split)
+    config, history = _read_json(workspace.model_config), _read_json(workspace.history)
+    vocabulary, training = Vocabulary.read(workspace.vocabulary), TokenizedCaptions.read(workspace.tokens / "train")
+    scores = score_captions(captions, references)
+    gallery = _load_gallery(workspace, split, figure_images, captions, references, scores)
+    # The weights of the best epoch are the model's.
+    best = next(entry for entry in history["epochs"] if entry["epoch"] == history["best_epoch"])
+    losses = {name: float(best[name]) for name in ("val_loss", "val_loss_word")}
+    metrics = _sort_and_round(scores.metrics | diversity_metrics(captions.values(), vocabulary, training) | losses)
     intervals = _sort_and_round(
         {
             f"{name}_{end}": value
@@ -84,40 +68,29 @@ def evaluate_captions(workspace: Workspace, split: str, figure_images: int) -> d
     )
     figures = workspace.figures
     make_empty_folder(figures / "attention")
-    gallery = _load_gallery(inputs, scores, workspace.images, split, figure_images)
     _draw_gallery(gallery, figures)
-    draw_loss_curves(inputs.history, figures / "loss.png")
-    draw_model(inputs.config, figures / "model.png")
-    description = describe_model(inputs.config)
-    notes = explain_references(inputs.references)
-    html = render_page(metrics | intervals, split, len(inputs.captions), notes, figures, description, gallery)
+    draw_loss_curves(history, figures / "loss.png")
+    draw_model(config, figures / "model.png")
+    notes, description = explain_references(references), describe_model(config)
+    html = render_page(metrics | intervals, split, len(captions), notes, figures, description, gallery)
     workspace.page.write_text(html, encoding="utf-8")
-    workspace.per_image.write_text(format_per_image(scores, inputs.captions), encoding="utf-8")
-    _write_numbers(workspace, metrics, intervals, inputs.history)
+    workspace.per_image.write_text(format_per_image(scores, captions), encoding="utf-8")
+    _write_numbers(workspace, metrics, intervals, history)
     return metrics | intervals
 
 
-def _read_inputs(workspace: Workspace, split: str) -> _Inputs:
-    """Read the outputs of the other stages.
+def _read_captions(workspace: Workspace, split: str) -> tuple[_Captions, _References]:
+    """Return the generated captions and the references of the split.
 
     Raises:
         UserError: as `evaluate_captions`.
     """
     table = read_captions_table(workspace.captions, split)
-    captions = {entry["image_id"]: entry["caption"] for entry in _read_json(workspace.generated_captions)}
+    path = workspace.generated_captions
+    captions = {entry["image_id"]: entry["caption"] for entry in _read_json(path)}
     if captions.keys() != set(table.image_ids):
-        raise UserError(
-            f"{workspace.generated_captions} does not hold the captions of the {split} split's images: run `dvc repro`"
-        )
-    return _Inputs(
-        captions=captions,
-        references=dict(zip(table.image_ids, table.captions, strict=True)),
-        attention=_read_attention(workspace.attention),
-        config=_read_json(workspace.model_config),
-        history=_read_json(workspace.history),
-        vocabulary=Vocabulary.read(workspace.vocabulary),
-        training=TokenizedCaptions.read(workspace.tokens / "train"),
-    )
+        raise UserError(f"{path} does not hold the captions of the {split} split's images: run `dvc repro`")
+    return captions, dict(zip(table.image_ids, table.captions, strict=True))
 
 
 def _read_json(path: Path) -> Any:
@@ -125,50 +98,40 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _read_attention(folder: Path) -> dict[int, Attention]:
-    """Return attention by image id, without the padding and without the row of ``<end>``."""
-    captions = _read_json(folder / "captions.json")
-    with reading_stage_output(folder / "weights.npy"):
-        weights_FxTxP = np.load(folder / "weights.npy")
-    return {
-        caption["image_id"]: Attention(caption["words"], weights_TxP[: len(caption["words"])])
-        for caption, weights_TxP in zip(captions, weights_FxTxP, strict=True)
-    }
-
-
-def _select_validation_losses(history: dict[str, Any]) -> dict[str, float]:
-    """Return the validation losses of the best epoch, whose weights are the model's."""
-    best = next(entry for entry in history["epochs"] if entry["epoch"] == history["best_epoch"])
-    return {name: float(best[name]) for name in ("val_loss", "val_loss_word")}
-
-
 def _sort_and_round(values: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 6) for name, value in sorted(values.items())}
 
 
-def _load_gallery(inputs: _Inputs, scores: Scores, folder: Path, split: str, count: int) -> list[GalleryImage]:
-    """Return at most ``count`` images of the folder with their captions, evenly spaced over those with attention."""
+def _load_gallery(
+    workspace: Workspace, split: str, count: int, captions: _Captions, references: _References, scores: Scores
+) -> list[GalleryImage]:
+    """Return at most ``count`` of the stored images that have attention, evenly spaced, beginning with the first.
+
+    The padding of the attention and its row of ``<end>`` are left out.
+    """
+    file = workspace.attention / "weights.npy"
+    entries = _read_json(file.with_name("captions.json"))
+    with reading_stage_output(file):
+        weights_FxTxP = np.load(file)
     cider = dict(zip(scores.image_ids, scores.cider_N.tolist(), strict=True))
-    paths = {image_id: image_path(folder, split, image_id) for image_id in inputs.attention}
-    stored = [(image_id, path) for image_id, path in paths.items() if path]
+    stored = [
+        (entry["image_id"], path, entry["words"], weights_TxP[: len(entry["words"])])
+        for entry, weights_TxP in zip(entries, weights_FxTxP, strict=True)
+        if (path := image_path(workspace.images, split, entry["image_id"]))
+    ]
+    count = min(count, len(stored))
     return [
         GalleryImage(
             image_id=image_id,
             image_SxSx3=np.asarray(Image.open(path).convert("RGB")),
-            caption=inputs.captions[image_id],
-            references=inputs.references[image_id],
+            caption=captions[image_id],
+            references=references[image_id],
             cider=cider[image_id],
-            words=inputs.attention[image_id].words,
-            attention_TxP=inputs.attention[image_id].weights_TxP,
+            words=words,
+            attention_TxP=weights_TxP,
         )
-        for image_id, path in _select_evenly(stored, count)
+        for image_id, path, words, weights_TxP in (stored[row * len(stored) // count] for row in range(count))
     ]
-
-
-def _select_evenly(items: list[tuple[int, Path]], count: int) -> list[tuple[int, Path]]:
-    """Return at most ``count`` items, evenly spaced, beginning with the first."""
-    count = min(count, len(items))
-    return [items[row * len(items) // count] for row in range(count)]
 
 
 def _draw_gallery(gallery: list[GalleryImage], figures: Path) -> None:

@@ -37,9 +37,7 @@ class LeaderboardRow:
 def leaderboard_markdown(rows: Sequence[LeaderboardRow], ignored_keys: Collection[str]) -> str:
     """Return the leaderboard as Markdown, ordered by dataset, evaluation set, and descending BLEU-4.
 
-    Args:
-        rows: the runs, in any order.
-        ignored_keys: parameters that are not shown, for example because they change no score.
+    ``ignored_keys`` are parameters that are not shown, for example because they change no score.
     """
     rows = sorted(rows, key=lambda row: (row.dataset, row.evaluation_set or "unknown", -row.metrics["bleu_4"]))
     sets_by_dataset: dict[str, set[str]] = defaultdict(set)

@@ -78,10 +78,9 @@ def score_captions(
     if not any(any(texts) for texts in tokenized):
         raise UserError("the reference captions hold no words, so nothing can be scored: check the dataset's captions")
     parallel = parallel and len(captions) >= PARALLEL_MIN_CAPTIONS
-    with _run_in_second_process(_compute_cider, captions, tokenized, parallel) as cider_N:
-        return Scores.from_counts(
-            ids, *_count_for_bleu(captions, tokenized), _compute_rouge_l(captions, tokenized), cider_N()
-        )
+    with _start_cider(captions, tokenized, parallel) as cider_N:
+        counts = _count_for_bleu(captions, tokenized)
+        return Scores.from_counts(ids, *counts, _compute_rouge_l(captions, tokenized), cider_N())
 
 
 def bleu(
@@ -129,20 +128,18 @@ def explain_references(references: Mapping[int, Sequence[str]]) -> list[str]:
 
 
 @contextmanager
-def _run_in_second_process(
-    function: Callable[..., NDArray[Any]], captions: _Captions, references: _References, enabled: bool
-) -> Iterator[Callable[[], Any]]:
-    """Run a function in a second process during the ``with`` block, if enabled.
+def _start_cider(captions: _Captions, references: _References, parallel: bool) -> Iterator[Callable[[], Any]]:
+    """Compute CIDEr, with ``parallel`` in a second process during the ``with`` block.
 
     Yields:
-        A function that waits for the result and returns it.
+        A function that waits for CIDEr of each caption and returns it.
     """
-    if not enabled:
-        yield lambda: function(captions, references)
+    if not parallel:
+        yield lambda: _compute_cider(captions, references)
         return
     # Ctrl-C is handled by the parent only. Not "fork": the child could inherit locks that other threads hold.
     with ProcessPoolExecutor(1, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        yield pool.submit(function, captions, references).result
+        yield pool.submit(_compute_cider, captions, references).result
 
 
 def _check_same_images(hypotheses: Mapping[int, str], references: Mapping[int, Sequence[str]]) -> None:
@@ -160,38 +157,35 @@ def _check_same_images(hypotheses: Mapping[int, str], references: Mapping[int, S
             )
 
 
-def _count_for_bleu(
-    captions: _Captions, references: _References
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _count_for_bleu(captions: _Captions, references: _References) -> list[NDArray[np.int64]]:
     """Return ngram_matches_Nx4, ngram_totals_Nx4, lengths_N and reference_lengths_N of `Scores`."""
     from nltk.translate.bleu_score import closest_ref_length, modified_precision  # the import takes seconds
 
     pairs = list(zip(captions, references, strict=True))
     precisions = [[modified_precision(texts, caption, n) for n in range(1, 5)] for caption, texts in pairs]
-    return (
+    return [
         np.asarray([[precision.numerator for precision in row] for row in precisions]),
         np.asarray([[precision.denominator for precision in row] for row in precisions]),
         np.asarray([len(caption) for caption in captions]),
         np.asarray([closest_ref_length(texts, len(caption)) for caption, texts in pairs]),
-    )
+    ]
 
 
 def _compute_rouge_l(captions: _Captions, references: _References) -> NDArray[np.float64]:
     """Return ROUGE-L of each caption. Like CIDEr's, the score over all captions is the mean."""
     from pycocoevalcap.rouge.rouge import Rouge
 
-    return np.asarray(Rouge().compute_score(*_to_pycocoevalcap(captions, references))[1], np.float64)
+    return _score_each(Rouge(), captions, references)
 
 
 def _compute_cider(captions: _Captions, references: _References) -> NDArray[np.float64]:
     from pycocoevalcap.cider.cider import Cider
 
-    return np.asarray(Cider().compute_score(*_to_pycocoevalcap(captions, references))[1], np.float64)
+    return _score_each(Cider(), captions, references)
 
 
-def _to_pycocoevalcap(
-    captions: _Captions, references: _References
-) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
-    """Return references and captions in pycocoevalcap's form: row to texts."""
+def _score_each(scorer: Any, captions: _Captions, references: _References) -> NDArray[np.float64]:
+    """Return the score of each caption by one of pycocoevalcap's scorers, which take texts by row."""
     results = {row: [" ".join(caption)] for row, caption in enumerate(captions)}
-    return {row: [" ".join(caption) for caption in texts] for row, texts in enumerate(references)}, results
+    tokenized = {row: [" ".join(caption) for caption in texts] for row, texts in enumerate(references)}
+    return np.asarray(scorer.compute_score(tokenized, results)[1], np.float64)

@@ -11,12 +11,9 @@ import numpy as np
 from captioner.common.errors import UserError
 from captioner.score.metrics import Scores
 
-_ORDERS = range(1, 5)  # of n-grams
-_COUNTS = [
-    *("words", "reference_words"),
-    *(f"ngram_matches_{n}" for n in _ORDERS),
-    *(f"ngram_totals_{n}" for n in _ORDERS),
-]
+_MATCHES = [f"ngram_matches_{n}" for n in range(1, 5)]
+_TOTALS = [f"ngram_totals_{n}" for n in range(1, 5)]
+_COUNTS = ["words", "reference_words", *_MATCHES, *_TOTALS]
 COLUMNS = ["image_id", "cider", "rouge_l", *_COUNTS, "caption"]
 
 
@@ -25,15 +22,10 @@ def format_per_image(scores: Scores, captions: Mapping[int, str]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for row, image_id in enumerate(scores.image_ids):
-        values = [repr(float(scores.cider_N[row])), repr(float(scores.rouge_l_N[row]))]
-        counts = [
-            scores.lengths_N[row],
-            scores.reference_lengths_N[row],
-            *scores.ngram_matches_Nx4[row],
-            *scores.ngram_totals_Nx4[row],
-        ]
-        writer.writerow([image_id, *values, *map(int, counts), captions[image_id]])
+    arrays_N = [scores.cider_N, scores.rouge_l_N, scores.lengths_N, scores.reference_lengths_N]
+    arrays_N += [*scores.ngram_matches_Nx4.T, *scores.ngram_totals_Nx4.T]
+    for image_id, *values in zip(scores.image_ids, *(array_N.tolist() for array_N in arrays_N), strict=True):
+        writer.writerow([image_id, *values, captions[image_id]])
     return text.getvalue()
 
 
@@ -53,8 +45,8 @@ def parse_per_image(text: str) -> Scores:
     counts = {name: values[name].astype(np.int64) for name in _COUNTS}
     return Scores.from_counts(
         [int(image_id) for image_id in values["image_id"]],
-        np.stack([counts[f"ngram_matches_{n}"] for n in _ORDERS], axis=1),
-        np.stack([counts[f"ngram_totals_{n}"] for n in _ORDERS], axis=1),
+        np.stack([counts[name] for name in _MATCHES], axis=1),
+        np.stack([counts[name] for name in _TOTALS], axis=1),
         counts["words"],
         counts["reference_words"],
         values["rouge_l"],

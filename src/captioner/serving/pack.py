@@ -27,19 +27,16 @@ if TYPE_CHECKING:
 
 
 def pack(store: MlflowStore, name: str, run_id: str, trained_id: str, params: Params) -> str:
-    """Log a run's model to MLflow as a pyfunc, and register it.
+    """Log a run's model to MLflow as a pyfunc, register it, and return its version in the registry.
 
     The model holds the network, the vocabulary, the CNN's weights, the code, and the locked requirements.
 
     Args:
-        store: the store.
-        name: the name of the model in the registry.
+        store: holds the runs.
+        name: that of the model in the registry.
         run_id: the run with the decoding.
         trained_id: the run with the network; it differs from ``run_id`` for a child run.
-        params: the parameters of the run.
-
-    Returns:
-        The version in the registry.
+        params: those of the run.
 
     Raises:
         UserError: the run has no model, or the weights of its CNN cannot be read.

@@ -12,10 +12,10 @@ from captioner.common.paths import Workspace
 from captioner.config.params import Params, check_params, read_params
 from captioner.score.compare import explain_different_sets
 from captioner.score.metrics import is_comparable_across_vocabularies, signed_score
+from captioner.tracking import tags as tag
 from captioner.tracking.mlflow_store import MlflowStore, store_errors_in_one_line
-from captioner.tracking.run_hash import WEIGHTS_STAGES, code_hashes, evaluation_set_hash, extractor_weights_hash
-from captioner.tracking.runs import find_run, read_json_artifact, scored_runs
-from captioner.tracking.tags import COMMIT_TAG, EVALUATION_SET_TAG, PARENT_RUN_TAG, RUN_HASH_TAG
+from captioner.tracking.run_hash import code_hashes, evaluation_set_hash, extractor_weights_hash
+from captioner.tracking.runs import IDENTITY_FILE, find_run, scored_runs
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -66,7 +66,7 @@ def _find_best_run(store: MlflowStore, params: Params) -> Run:
     """
     objective = params.score.objective
     evaluation_set = evaluation_set_hash(Workspace(), params.decode.split)
-    runs = [run for run in scored_runs(store, objective) if run.data.tags.get(EVALUATION_SET_TAG) == evaluation_set]
+    runs = [run for run in scored_runs(store, objective) if run.data.tags.get(tag.EVALUATION_SET) == evaluation_set]
     if not runs:
         raise UserError(f"{store.client.tracking_uri} holds no run with {objective} on these images: `dvc repro`")
     reason = _explain_vocabularies(runs, objective)
@@ -92,7 +92,7 @@ def _check_better(run: Run, champion: Run, objective: str) -> None:
         UserError: the run is worse, or the two cannot be compared.
     """
     names = [str(run.info.run_name), f"the champion {champion.info.run_name}"]
-    evaluation_sets = [scored.data.tags.get(EVALUATION_SET_TAG) for scored in (run, champion)]
+    evaluation_sets = [scored.data.tags.get(tag.EVALUATION_SET) for scored in (run, champion)]
     reason = explain_different_sets(names, evaluation_sets) or _explain_vocabularies([run, champion], objective)
     if reason:
         raise UserError(f"{reason}; --force promotes {run.info.run_name} without a comparison")
@@ -110,16 +110,16 @@ def _check_code_unchanged(store: MlflowStore, run: Run) -> None:
     Raises:
         UserError: they have changed.
     """
-    identity = read_json_artifact(store, run.info.run_id, "identity.json")
+    identity = store.read_json(run.info.run_id, IDENTITY_FILE)
     weights_key = "the CNN's weights"
     recorded: dict[str, str | None] = identity["code"] | {weights_key: identity["extractor_weights"]}
-    present: dict[str, str | None] = dict(code_hashes(Workspace(), WEIGHTS_STAGES))
+    present: dict[str, str | None] = dict(code_hashes(Workspace()))
     present[weights_key] = extractor_weights_hash(_read_run_params(store, run), Workspace())
     changed = sorted(name for name in recorded.keys() | present if recorded.get(name) != present.get(name))
     if changed:
         raise UserError(
             f"files that would be packed have changed since {run.info.run_name} ({', '.join(changed[:3])}): "
-            f"`git checkout {run.data.tags[COMMIT_TAG][:12]}` first, or --force"
+            f"`git checkout {run.data.tags[tag.COMMIT][:12]}` first, or --force"
         )
 
 
@@ -147,5 +147,5 @@ def _find_or_pack_version(store: MlflowStore, run: Run) -> str:
     from captioner.serving.pack import pack  # slow to import
 
     # A child run, which only repeats the decoding, has its network in its parent.
-    trained_id = run.info.run_id if RUN_HASH_TAG in run.data.tags else run.data.tags[PARENT_RUN_TAG]
+    trained_id = run.info.run_id if tag.RUN_HASH in run.data.tags else run.data.tags[tag.PARENT_RUN]
     return pack(store, MODEL, run.info.run_id, trained_id, _read_run_params(store, run))

@@ -26,7 +26,7 @@ from captioner.data.config import is_weights_file
 from captioner.sweep.launch import JOB_RESULTS, SWEEPS, Sweep, lock_path
 from captioner.tracking.provenance import output_hashes
 from captioner.tracking.run_hash import deciding_params, hash_identity, run_identity
-from captioner.tracking.workspace_copy import clone_workspace, run_dvc, run_git, workspace_environment
+from captioner.tracking.workspace_copy import clone_workspace, run_dvc, run_program, workspace_environment
 
 # Stages whose outputs several jobs can share, with the sections of params.yaml that decide these outputs.
 SHARED_STAGES = {
@@ -94,13 +94,14 @@ def run_job(sweep: Sweep, overrides: list[str]) -> dict[str, Any]:
     name = f"sweep-{_digest(sweep.commit, sweep.code.patch_hash, params_yaml, _stamp_user_files(params))[:10]}"
     result_file = root / JOB_RESULTS / f"{name}.json"
     with FileLock(lock_path(root, name)):
-        if result_file.exists() and _experiment_exists(root, name):
+        experiments = run_program(root, "git", "for-each-ref", "refs/exps", "--format=%(refname:lstrip=-1)").split()
+        if result_file.exists() and name in experiments:
             return json.loads(result_file.read_text(encoding="utf-8")) | {"overrides": overrides, "computed": False}
         clone = root / SWEEPS / "jobs" / name
         _clone_or_resume(sweep, clone, params_yaml)
         _run_stages(sweep, clone, params, name)
         run_dvc(clone, "exp", "save", "--quiet", "--force", "--name", name)
-        run_git(root, "fetch", "--quiet", "--no-auto-maintenance", str(clone), "+refs/exps/*:refs/exps/*")
+        run_program(root, "git", "fetch", "--quiet", "--no-auto-maintenance", str(clone), "+refs/exps/*:refs/exps/*")
         workspace = Workspace(clone)
         result = {
             "name": name,
@@ -127,7 +128,7 @@ def _clone_or_resume(sweep: Sweep, clone: Path, params_yaml: str) -> None:
     cache = run_dvc(Path(sweep.root), "cache", "dir").strip()
     clone_workspace(Path(sweep.root), sweep.code, clone, cache=(Path(sweep.root) / cache).resolve())
     Workspace(clone).params.write_text(params_yaml, encoding="utf-8")
-    run_git(clone, "add", "--all")  # `dvc exp save` leaves out untracked files
+    run_program(clone, "git", "add", "--all")  # `dvc exp save` leaves out untracked files
     ready.parent.mkdir(parents=True, exist_ok=True)
     ready.touch()
 
@@ -154,10 +155,6 @@ def _run_pipeline(root: Path, clone: Path, name: str, *stage: str) -> None:
     command = [sys.executable, "-m", "dvc", "repro", *stage]
     if subprocess.run(command, cwd=clone, env=variables, check=False).returncode:
         raise UserError(f"`dvc repro` failed in {clone}")
-
-
-def _experiment_exists(root: Path, name: str) -> bool:
-    return name in run_git(root, "for-each-ref", "refs/exps", "--format=%(refname:lstrip=-1)").split()
 
 
 def _stamp_user_files(params: Params) -> str:

@@ -15,11 +15,11 @@ from filelock import FileLock, Timeout
 
 from captioner.common.errors import UserError
 from captioner.common.writing import make_empty_folder
+from captioner.tracking import tags as tag
 from captioner.tracking.experiment_view import SOURCE_TAG, source_tags
 from captioner.tracking.mlflow_store import MlflowStore
 from captioner.tracking.provenance import CODE_PATHS, CodeVersion, read_code_version
 from captioner.tracking.runs import finished_runs
-from captioner.tracking.tags import PARENT_RUN_TAG
 
 SWEEPS = Path(".dvc/tmp/sweeps")
 JOB_RESULTS = SWEEPS / "done"
@@ -77,19 +77,17 @@ def start_sweep(overrides: list[str]) -> Iterator[Sweep]:
     name = _name_sweep(overrides)
     lock = FileLock(lock_path(Path.cwd(), name), timeout=0)
     try:
-        lock.acquire()
+        held = lock.acquire()
     except Timeout:
         raise UserError(f"the sweep {name} is running already: wait for it, or stop it") from None
-    try:
+    with held:
         yield _create_sweep(name, code)
-    finally:
-        lock.release()
 
 
 def discard_sweep(sweep: Sweep) -> None:
     """Remove the files and the parent run of a sweep that Hydra rejected. A parent with earlier jobs is kept."""
     store = MlflowStore()
-    if store.search({PARENT_RUN_TAG: sweep.parent_run_id}):
+    if store.search({tag.PARENT_RUN: sweep.parent_run_id}):
         store.finish(sweep.parent_run_id)
     else:
         store.client.delete_run(sweep.parent_run_id)

@@ -5,52 +5,40 @@ from __future__ import annotations
 import math
 import statistics
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
+from captioner.score.report.figures import save_figure
 from captioner.sweep.table import SettingRow
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 def draw_sweep(rows: list[SettingRow], objective: str, path: Path) -> None:
     """Write a PNG with one panel per dimension and, for two or more dimensions, a heat map of the first two."""
     keys = list(rows[0].values)
     panels = len(keys) + (len(keys) > 1)
-    figure, axes = plt.subplots(1, panels, figsize=(4.2 * panels, 3.6), squeeze=False, layout="constrained")
+    figure = Figure(figsize=(4.2 * panels, 3.6), layout="constrained")
+    axes = figure.subplots(1, panels, squeeze=False)
     for axis, key in zip(axes[0], keys, strict=False):
         _draw_dimension(axis, rows, key, objective)
     if len(keys) > 1:
         _draw_heat_map(axes[0][-1], rows, keys[0], keys[1], objective)
-    figure.savefig(path, dpi=120, metadata={"Software": None})
-    plt.close(figure)
+    save_figure(figure, path, dpi=120)
 
 
 def _draw_dimension(axis: Axes, rows: list[SettingRow], key: str, objective: str) -> None:
     """Draw each row as a marker with its standard deviation, and a line through the means of each value."""
     values = _sorted_values(rows, key)
     for row in rows:
-        spread = row.spread(objective)
-        axis.errorbar(
-            values.index(row.values[key]),
-            row.mean(objective),
-            yerr=None if math.isnan(spread) else spread,
-            fmt="o",
-            color="tab:blue",
-            alpha=0.6,
-            capsize=3,
-        )
+        x, y, spread = values.index(row.values[key]), row.mean(objective), row.spread(objective)
+        error = None if math.isnan(spread) else spread
+        axis.errorbar(x, y, yerr=error, fmt="o", color="tab:blue", alpha=0.6, capsize=3)
     means = [statistics.fmean(row.mean(objective) for row in rows if row.values[key] == value) for value in values]
     axis.plot(range(len(values)), means, color="tab:orange", label="mean")
     axis.set_xticks(range(len(values)), [str(value) for value in values])
-    axis.set_xlabel(key)
-    axis.set_ylabel(objective)
+    axis.set(xlabel=key, ylabel=objective)
     axis.legend()
 
 
@@ -71,9 +59,7 @@ def _draw_heat_map(axis: Axes, rows: list[SettingRow], y_key: str, x_key: str, o
         axis.text(x, y, f"{means_YxX[y, x]:.3f}", ha="center", va="center", color=colour)
     axis.set_xticks(range(len(x_values)), [str(value) for value in x_values])
     axis.set_yticks(range(len(y_values)), [str(value) for value in y_values])
-    axis.set_xlabel(x_key)
-    axis.set_ylabel(y_key)
-    axis.set_title(objective)
+    axis.set(xlabel=x_key, ylabel=y_key, title=objective)
 
 
 def _sorted_values(rows: list[SettingRow], key: str) -> list[Any]:

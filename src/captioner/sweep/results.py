@@ -17,22 +17,17 @@ from captioner.common.paths import Workspace
 from captioner.sweep.launch import Sweep
 from captioner.sweep.plots import draw_sweep
 from captioner.sweep.table import SettingRow, format_table, group_jobs, rank_rows, verdict
+from captioner.tracking import tags as tag
 from captioner.tracking.mlflow_store import MlflowStore, store_errors
-from captioner.tracking.tags import PARENT_RUN_TAG, RUN_HASH_TAG, WEIGHTS_TAG
 
 TABLE_METRICS = ("bleu_4", "cider", "val_loss")  # shown in addition to the objective
 TABLE_WIDTH = 200  # characters, if standard output is not a terminal: enough for every column
 
 
 def finish_sweep(sweep: Sweep, all_ended: bool) -> bool:
-    """Print, write and log the table and the figures of a sweep, and close its run.
+    """Print, write and log the table and figures of a sweep, close its run, and return whether all jobs have scores.
 
-    Args:
-        sweep: the sweep whose jobs have written their answers.
-        all_ended: whether every job has ended.
-
-    Returns:
-        Whether every job has scores.
+    The jobs have written their answers. ``all_ended`` says whether every job has ended.
 
     Raises:
         UserError: MLflow rejects the record.
@@ -53,13 +48,7 @@ def finish_sweep(sweep: Sweep, all_ended: bool) -> bool:
 
 
 def _report(name: str, groups: list[list[SettingRow]], objective: str) -> list[Path]:
-    """Print the table and the verdict, and write them and the figures. Return the paths of the files.
-
-    Args:
-        name: that of the sweep.
-        groups: as `rank_rows` returns them.
-        objective: the metric by which they are ranked.
-    """
+    """Print the table and the verdict on the groups of `rank_rows`, write them and figures, and return the paths."""
     rows = list(chain.from_iterable(groups))
     head, *body = cells = format_table(rows, tuple(dict.fromkeys((objective, *TABLE_METRICS))))
     table = Table(*head, title=name)
@@ -90,8 +79,8 @@ def _log(sweep: Sweep, jobs: list[dict[str, Any]], metrics: dict[str, float], pa
     store = MlflowStore()
     try:
         for job in jobs:
-            for run in store.search({RUN_HASH_TAG: job["run_hash"], WEIGHTS_TAG: job["weights_hash"]}):
-                store.set_tags(run.info.run_id, {PARENT_RUN_TAG: sweep.parent_run_id})
+            for run in store.search({tag.RUN_HASH: job["run_hash"], tag.WEIGHTS: job["weights_hash"]}):
+                store.set_tags(run.info.run_id, {tag.PARENT_RUN: sweep.parent_run_id})
         store.log_metrics(sweep.parent_run_id, [{"epoch": 0, **metrics}], "epoch")
         store.log_artifacts(sweep.parent_run_id, paths)
     except store_errors() as error:

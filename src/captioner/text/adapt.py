@@ -18,11 +18,8 @@ _EXCLUDED_TOKENS = {*BRACKETS.values(), *SPECIAL_TOKENS}
 def adapt_vocabulary(captions: list[list[str]], vocab_size: int) -> Vocabulary:
     """Return the vocabulary of the most frequent words, sorted by count and then by word.
 
-    Keras's ``TextVectorization`` counts and sorts the words.
-
-    Args:
-        captions: the words of each training caption.
-        vocab_size: the maximum number of entries, special tokens included.
+    Keras's ``TextVectorization`` counts and sorts the words. ``vocab_size`` is the maximum number of entries, special
+    tokens included.
 
     Raises:
         UserError: the captions contain no word.
@@ -31,9 +28,8 @@ def adapt_vocabulary(captions: list[list[str]], vocab_size: int) -> Vocabulary:
     import tensorflow as tf
 
     # TextVectorization counts its padding and unknown entries, which correspond to the first two special tokens.
-    layer = keras.layers.TextVectorization(
-        max_tokens=vocab_size - len(SPECIAL_TOKENS) + 2, standardize=None, split="whitespace"
-    )
+    max_tokens = vocab_size - len(SPECIAL_TOKENS) + 2
+    layer = keras.layers.TextVectorization(max_tokens, standardize=None, split="whitespace")
     texts = [" ".join(words) for words in captions if words]
     if not texts:
         raise UserError("data/prepared/captions: the training captions contain no word: check the dataset's captions")

@@ -43,11 +43,9 @@ class TokenizedCaptions:
 
     def of_image(self, row: int) -> list[np.ndarray]:
         """Return the ids of each caption of the image in this row."""
-        first = self.first_captions_N[row]
-        return [
-            self.ids[self.starts_M[m] : self.starts_M[m] + self.lengths_M[m]]
-            for m in range(first, first + self.counts_N[row])
-        ]
+        captions = slice(self.first_captions_N[row], self.first_captions_N[row] + self.counts_N[row])
+        starts, lengths = self.starts_M[captions], self.lengths_M[captions]
+        return [self.ids[start : start + length] for start, length in zip(starts, lengths, strict=True)]
 
     def write(self, folder: Path) -> None:
         """Write three .npy files. Their bytes depend only on the ids; those of an .npz archive include the time."""

@@ -8,7 +8,7 @@ import re
 # such as -LRB-, but the tokenizer returns them in lower case. So they are not dropped there, and not here.
 _DROPPED = re.compile(r"""['"`?!,:;]|\.+|-+""")
 BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
-_BRACKET = re.compile(r"[()\[\]{}]")
+_BRACKET_NAMES = str.maketrans(BRACKETS)
 
 # The Java tokenizer first replaces these characters by their ASCII forms.
 _ASCII_FORMS = {
@@ -62,8 +62,4 @@ def ptb_tokenize(caption: str) -> list[str]:
     ['the', 'dog', "'s", 'ball', 'is', "n't", 'red', '-lrb-', 'but', 'blue', '-rrb-']
     """
     tokens = _TOKEN.findall(caption.translate(_ASCII).lower())
-    return [_BRACKET.sub(_name_bracket, token) for token in tokens if not _DROPPED.fullmatch(token)]
-
-
-def _name_bracket(bracket: re.Match[str]) -> str:
-    return BRACKETS[bracket[0]]
+    return [token.translate(_BRACKET_NAMES) for token in tokens if not _DROPPED.fullmatch(token)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,9 +30,8 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         if self.tokens[: len(SPECIAL_TOKENS)] != SPECIAL_TOKENS:
-            raise UserError(
-                f"vocabulary.txt must begin with {', '.join(SPECIAL_TOKENS)}: run `dvc repro -f tokenize-adapt`"
-            )
+            first = ", ".join(SPECIAL_TOKENS)
+            raise UserError(f"vocabulary.txt must begin with {first}: run `dvc repro -f tokenize-adapt`")
         if len(set(self.tokens)) != len(self.tokens):
             raise UserError("the vocabulary contains a token twice: run `dvc repro tokenize-adapt`")
 
@@ -80,10 +80,5 @@ class Vocabulary:
 
     def decode(self, ids: Iterable[int] | np.ndarray) -> list[str]:
         """Return the words before the first ``<end>``, without padding and ``<start>``."""
-        words: list[str] = []
-        for i in map(int, ids):
-            if i == END:
-                break
-            if i not in (PAD, START):
-                words.append(self.tokens[i])
-        return words
+        before_end = itertools.takewhile(lambda i: i != END, map(int, ids))
+        return [self.tokens[i] for i in before_end if i not in (PAD, START)]

@@ -13,21 +13,24 @@ from typing import Any
 
 from captioner.common.paths import Workspace, repository_root
 from captioner.common.writing import write_text_atomically
+from captioner.tracking import tags as tag
+from captioner.tracking.mlflow_store import MlflowStore
+from captioner.tracking.run_hash import hash_identity
 
+ENVIRONMENT_FILE = "environment.json"  # the artifact of a run; of the last process if the training was resumed
+EARLIER_ENVIRONMENTS_FILE = "earlier_environments.json"  # of a training that was resumed in another environment
+UNKNOWN_ENVIRONMENT = {"unknown": "the model was not trained in this repository"}
 # Environment variables that can change bits.
 RECORDED_VARIABLES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "TF_ENABLE_ONEDNN_OPTS", "TF_XLA_FLAGS", "XLA_FLAGS")
 HIDDEN_GPUS = ("", "-1")  # the values of CUDA_VISIBLE_DEVICES with which a user hides all GPUs
 
 
-def describe_environment(device: str | None = None, workspace: Workspace = Workspace()) -> dict[str, Any]:
-    """Return the machine and the installed packages.
+def describe_environment(device: str | None = None) -> dict[str, Any]:
+    """Return the machine, the installed packages, and the hash of the workspace's locked requirements.
 
-    Args:
-        device: the device that the backend computes with, from `captioner.common.backend.used_device`; None if nothing
-            is computed.
-        workspace: the folder with the locked requirements.
+    ``device`` is that of `captioner.common.backend.used_device`, or None if nothing is computed.
     """
-    requirements = workspace.requirements
+    requirements = Workspace().requirements
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -64,6 +67,26 @@ def read_training_environments(weights_hash: str) -> list[dict[str, Any]]:
     path = _environments_path(weights_hash)
     environments: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     return environments
+
+
+def log_environments(store: MlflowStore, run_id: str, environments: list[dict[str, Any]]) -> None:
+    """Log the environments in which the model was trained; an empty list if it was trained in another place."""
+    *earlier, last = environments or [UNKNOWN_ENVIRONMENT]
+    store.log_file(run_id, ENVIRONMENT_FILE, last)
+    if earlier:
+        store.log_file(run_id, EARLIER_ENVIRONMENTS_FILE, {"environments": earlier})
+    device = last.get("device", "unknown")
+    tags = {
+        tag.ENVIRONMENT: hash_identity(last)[:12] if environments else "unknown",
+        tag.DEVICE: last["cpu"].partition(",")[0] if device == "CPU" else device,
+    }
+    store.set_tags(run_id, tags)
+
+
+def read_logged_environments(store: MlflowStore, run_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the environment of a run's training, and the environments of earlier processes of the training."""
+    earlier = store.read_artifact(run_id, EARLIER_ENVIRONMENTS_FILE)
+    return store.read_json(run_id, ENVIRONMENT_FILE), json.loads(earlier)["environments"] if earlier else []
 
 
 def _environments_path(weights_hash: str) -> Path:

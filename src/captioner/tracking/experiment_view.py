@@ -64,12 +64,8 @@ def dataset_inputs(
 ) -> list[DatasetInput]:
     """Return a run's datasets: the captions that it was trained on, and those that it was scored on.
 
-    Args:
-        name: the dataset's name.
-        source: where the data comes from, without paths of one machine.
-        training_digest: `evaluation_set_hash` of the split ``train``.
-        evaluation_split: the split that was captioned.
-        evaluation_digest: `evaluation_set_hash` of that split.
+    ``source`` says where the data comes from, without paths of one machine. The digests are `evaluation_set_hash` of
+    the split ``train`` and of the split that was captioned.
     """
     from mlflow.entities import Dataset, DatasetInput, InputTag
 

@@ -68,11 +68,8 @@ class MlflowStore:
                     raise UserError(f"MLflow at {address} has no experiment {EXPERIMENT}: make a run with `dvc repro`")
                 # MLflow's default folder for artifacts is relative to the current folder; a server has its own default.
                 artifacts = (file.parent / "mlruns").as_uri() if file else None
-                self.experiment_id = (
-                    experiment.experiment_id
-                    if experiment
-                    else self.client.create_experiment(EXPERIMENT, artifact_location=artifacts)
-                )
+                known_id = experiment.experiment_id if experiment else None
+                self.experiment_id = known_id or self.client.create_experiment(EXPERIMENT, artifacts)
         except UserError:
             raise
         except store_errors() as error:
@@ -93,17 +90,8 @@ class MlflowStore:
 
     def get_run(self, run_id: str) -> Run | None:
         """Return the run with this id, or None if there is none or it was deleted."""
-        from mlflow.exceptions import MlflowException
-        from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
-
-        try:
-            run: Run = self.client.get_run(run_id)
-        except MlflowException as error:
-            if error.error_code in (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)):
-                return None
-            raise
-        same_experiment = run.info.experiment_id == self.experiment_id
-        return run if same_experiment and run.info.lifecycle_stage == "active" else None
+        runs = self.client.search_runs([self.experiment_id], f"attributes.run_id = '{run_id}'")
+        return next(iter(runs), None)
 
     def create_run(self, name: str, params: Params, tags: dict[str, str]) -> str:
         """Create a run with each parameter under its full key (``model.units``), and return its id."""
@@ -135,11 +123,8 @@ class MlflowStore:
 
     def log_artifacts(self, run_id: str, paths: list[Path]) -> None:
         """Log files and folders under their own names; missing ones are left out."""
-        for path in paths:
-            if path.is_dir():
-                self.client.log_artifacts(run_id, str(path), path.name)
-            elif path.exists():
-                self.client.log_artifact(run_id, str(path))
+        for path in filter(Path.exists, paths):
+            self.client.log_artifact(run_id, str(path))
 
     def log_file(self, run_id: str, name: str, content: bytes | dict[str, Any]) -> None:
         """Log bytes, or a tree as JSON, as the artifact ``name``."""
@@ -156,6 +141,18 @@ class MlflowStore:
             return None
         with TemporaryDirectory() as folder:
             return Path(self.client.download_artifacts(run_id, name, folder)).read_bytes()
+
+    def read_json(self, run_id: str, name: str) -> dict[str, Any]:
+        """Return an artifact that holds a JSON object.
+
+        Raises:
+            UserError: the run has no such artifact.
+        """
+        content = self.read_artifact(run_id, name)
+        if content is None:
+            raise UserError(f"run {run_id} has no {name}: it was not logged completely, so it cannot be rebuilt")
+        tree: dict[str, Any] = json.loads(content)
+        return tree
 
     def finish(self, run_id: str, status: str = "FINISHED") -> None:
         """Set the final status of a run."""

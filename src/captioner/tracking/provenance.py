@@ -13,8 +13,9 @@ from pathlib import Path
 
 from captioner.common.paths import STAGES, Workspace, repository_root
 from captioner.model.weights_hash import weights_hash
-from captioner.tracking.run_hash import DATA_STAGES, read_locked_stages
+from captioner.tracking.run_hash import read_locked_stages
 
+DATA_STAGES = STAGES[:2]  # the stages before training
 # The parts of the working tree that can change a run. dvc.lock and reports/ are results.
 CODE_PATHS = ("src", "conf", "requirements", "dvc.yaml", "params.yaml", "pyproject.toml")
 
@@ -36,38 +37,36 @@ class CodeVersion:
         """The sha256 of the patch; empty for an empty patch."""
         return hashlib.sha256(self.patch).hexdigest() if self.patch else ""
 
+    def remember_patch(self) -> None:
+        """Remember that the patch was made in this repository, so that its code may run here again."""
+        if not self.is_remembered():
+            path = _patches_path()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(f"{self.patch_hash}\n")
 
-def read_code_version(root: Path = Path(), paths: Sequence[str] = CODE_PATHS) -> CodeVersion:
-    """Return the commit of ``root`` and the uncommitted changes in ``paths``, without changing git's index."""
-    head = _run_git(root, "rev-parse", "HEAD")
+    def is_remembered(self) -> bool:
+        """Return whether a run of this repository recorded the patch."""
+        path = _patches_path()
+        return path.exists() and self.patch_hash in path.read_text(encoding="utf-8").split()
+
+
+def read_code_version(paths: Sequence[str] = CODE_PATHS) -> CodeVersion:
+    """Return the workspace's commit and the uncommitted changes in ``paths``, without changing git's index."""
+    head = _run_git("rev-parse", "HEAD")
     if head is None:
         return CodeVersion("", b"")
-    index = root / os.fsdecode((_run_git(root, "rev-parse", "--git-path", "index") or b"").strip())
+    index = Path(os.fsdecode((_run_git("rev-parse", "--git-path", "index") or b"").strip()))
     index_copy = index.with_name(f"index.captioner.{os.getpid()}")
     try:
         shutil.copyfile(index, index_copy)
         variables = {"GIT_INDEX_FILE": str(index_copy.resolve())}
-        existing = [name for name in paths if (root / name).exists()]
-        _run_git(root, "add", "--all", "--", *existing, **variables)
+        existing = [name for name in paths if Path(name).exists()]
+        _run_git("add", "--all", "--", *existing, **variables)
         diff = ("diff", "--cached", "--binary", "--no-color", "--no-ext-diff", "--full-index", "HEAD", "--", *paths)
-        return CodeVersion(head.decode().strip(), _run_git(root, *diff, **variables) or b"")
+        return CodeVersion(head.decode().strip(), _run_git(*diff, **variables) or b"")
     finally:
         index_copy.unlink(missing_ok=True)
-
-
-def remember_patch(code: CodeVersion) -> None:
-    """Remember that a patch was made in this repository, so that its code may run here again."""
-    path = _patches_path()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not is_remembered_patch(code):
-        with path.open("a", encoding="utf-8") as file:
-            file.write(f"{code.patch_hash}\n")
-
-
-def is_remembered_patch(code: CodeVersion) -> bool:
-    """Return whether a run of this repository recorded the patch."""
-    path = _patches_path()
-    return path.exists() and code.patch_hash in path.read_text(encoding="utf-8").split()
 
 
 def _patches_path() -> Path:
@@ -101,9 +100,9 @@ def output_hashes(workspace: Workspace = Workspace(), until: str = STAGES[-1]) -
     return hashes
 
 
-def _run_git(root: Path, *command: str, **variables: str) -> bytes | None:
+def _run_git(*command: str, **variables: str) -> bytes | None:
     """Return the output of git, or None if it failed; its error message is printed."""
-    done = subprocess.run(["git", *command], cwd=root, capture_output=True, env=os.environ | variables, check=False)
+    done = subprocess.run(["git", *command], capture_output=True, env=os.environ | variables, check=False)
     if done.returncode:
         print(f"git {command[0]}: {done.stderr.decode().strip()}", file=sys.stderr)
         return None

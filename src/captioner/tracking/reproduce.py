@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,35 +16,12 @@ from captioner.common.console import print_table
 from captioner.common.errors import UserError
 from captioner.common.paths import STAGES, Workspace, repository_root
 from captioner.config.params import Params, check_params, flatten, read_params
+from captioner.tracking import tags as tag
+from captioner.tracking.environment import read_logged_environments
 from captioner.tracking.mlflow_store import MlflowStore, store_errors_in_one_line
-from captioner.tracking.provenance import CodeVersion, is_remembered_patch, output_hashes, read_code_version
-from captioner.tracking.run_hash import (
-    DATA_STAGES,
-    WEIGHTS_STAGES,
-    code_hashes,
-    deciding_params,
-    hash_identity,
-    run_identity,
-    tree_differences,
-)
-from captioner.tracking.runs import (
-    EARLIER_ENVIRONMENTS_FILE,
-    ENVIRONMENT_FILE,
-    FINISHED,
-    IDENTITY_FILE,
-    PATCH_FILE,
-    find_run,
-    finished_runs,
-    read_json_artifact,
-)
-from captioner.tracking.tags import (
-    COMMIT_TAG,
-    OUTPUT_HASH_PREFIX,
-    PARENT_HASH_TAG,
-    PATCH_TAG,
-    RUN_HASH_TAG,
-    WEIGHTS_TAG,
-)
+from captioner.tracking.provenance import DATA_STAGES, CodeVersion, output_hashes, read_code_version
+from captioner.tracking.run_hash import code_hashes, deciding_params, hash_identity, run_identity, tree_differences
+from captioner.tracking.runs import FINISHED, IDENTITY_FILE, PATCH_FILE, find_run, finished_runs
 from captioner.tracking.workspace_copy import clone_workspace, run_dvc, workspace_environment
 
 TABLE_WIDTH = 80  # characters, if standard output is not a terminal
@@ -55,13 +30,10 @@ MAX_KEYS = 5  # of an environment's differences, named in one line
 
 @dataclass(frozen=True)
 class Record:
-    """The hashes of a run.
+    """A run's identity (see `run_identity`), and the hashes of its outputs by stage and name.
 
-    Attributes:
-        identity: as `captioner.tracking.run_hash.run_identity` returns it.
-        hashes: of the outputs, by stage and name.
-        environment: of the process that trained the model; of the last one if the training was resumed.
-        earlier_environments: of the processes before the last one, if they differ.
+    ``environment`` is that of the process that trained the model, or of the last one if the training was resumed.
+    ``earlier_environments`` are those of the processes before, if they differ.
     """
 
     identity: dict[str, Any]
@@ -72,12 +44,9 @@ class Record:
 
 @dataclass(frozen=True)
 class Source:
-    """What a run is rebuilt from.
+    """What a run is rebuilt from: its code, the text of ``params.yaml``, and the content of ``dvc.lock``.
 
-    Attributes:
-        code: the commit and the patch.
-        params: the text of ``params.yaml``.
-        lock: the content of ``dvc.lock``, by which a DVC remote finds the data; None if no data is to be pulled.
+    A DVC remote finds the data by ``lock``; it is None if no data is to be pulled.
     """
 
     code: CodeVersion
@@ -87,10 +56,7 @@ class Source:
 
 @store_errors_in_one_line()
 def verify() -> bool:
-    """Repeat the workspace's run in a clean copy, without any cache, and compare.
-
-    Returns:
-        Whether all hashes are equal.
+    """Repeat the workspace's run in a clean copy, without any cache, and return whether all hashes are equal.
 
     Raises:
         UserError: the workspace has changed since its last run, or the stages fail in the copy.
@@ -104,22 +70,19 @@ def verify() -> bool:
     runs = finished_runs(store, hash_identity(identity), hashes["train.weights"])
     if not runs:
         raise UserError("the workspace's run is not in MLflow: `dvc repro` logs it")
-    recorded = Record(identity, hashes, *_read_environments(store, runs[0].info.run_id))
+    recorded = Record(identity, hashes, *read_logged_environments(store, runs[0].info.run_id))
     source = Source(read_code_version(), workspace.params.read_text(encoding="utf-8"), None)
     return _compare_with_rebuilt(store, recorded, source)
 
 
 @store_errors_in_one_line()
 def reproduce(name: str, trust: bool) -> bool:
-    """Rebuild a run from its record alone, with the code of its commit, and compare.
+    """Rebuild a run from its record alone, with the code of its commit, and return whether all hashes are equal.
 
     Args:
         name: as for `find_run`.
         trust: whether to run a patch that this repository did not record. Anybody who may write to the MLflow server
             could have put it there.
-
-    Returns:
-        Whether all hashes are equal.
 
     Raises:
         UserError: the run does not exist, its record contradicts itself, its commit is missing, or its patch is not
@@ -128,34 +91,24 @@ def reproduce(name: str, trust: bool) -> bool:
     store, workspace = MlflowStore(create=False), Workspace()
     run = find_run(store, name)
     run_id, tags = run.info.run_id, run.data.tags
-    if COMMIT_TAG not in tags:
+    if tag.COMMIT not in tags:
         raise UserError(f"run {run.info.run_name} was not logged completely: `dvc repro` logs it again")
-    print(f"run {_recorded_run_hash(tags)[:12]} ({run.info.run_name}), commit {tags[COMMIT_TAG][:12]}")
-    identity = read_json_artifact(store, run_id, IDENTITY_FILE)
+    print(f"run {_recorded_run_hash(tags)[:12]} ({run.info.run_name}), commit {tags[tag.COMMIT][:12]}")
+    identity = store.read_json(run_id, IDENTITY_FILE)
     patch = store.read_artifact(run_id, PATCH_FILE) or b""
     params = (store.read_artifact(run_id, workspace.params.name) or b"").decode()
     lock = yaml.safe_load(store.read_artifact(run_id, workspace.dvc_lock.name) or b"")
-    source = Source(CodeVersion(tags[COMMIT_TAG], patch), params, lock)
+    source = Source(CodeVersion(tags[tag.COMMIT], patch), params, lock)
     check_consistency(source, identity, tags, run.data.params)
-    if patch and not trust and not is_remembered_patch(source.code):
+    if patch and not trust and not source.code.is_remembered():
         raise UserError(
             f"run {run.info.run_name} has uncommitted changes that this repository did not record, and rebuilding it "
             f"would run them: read them (mlflow artifacts download -r {run_id} -a {PATCH_FILE}), then add --trust"
         )
-    hashes = {
-        key.removeprefix(OUTPUT_HASH_PREFIX): value for key, value in tags.items() if key.startswith(OUTPUT_HASH_PREFIX)
-    }
-    recorded = Record(identity, hashes, *_read_environments(store, run_id))
+    prefix = tag.OUTPUT_HASH_PREFIX
+    hashes = {key.removeprefix(prefix): value for key, value in tags.items() if key.startswith(prefix)}
+    recorded = Record(identity, hashes, *read_logged_environments(store, run_id))
     return _compare_with_rebuilt(store, recorded, source)
-
-
-def _read_environments(store: MlflowStore, run_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the environment of a run's training, and the environments of earlier processes of the training."""
-    earlier = store.read_artifact(run_id, EARLIER_ENVIRONMENTS_FILE)
-    return (
-        read_json_artifact(store, run_id, ENVIRONMENT_FILE),
-        json.loads(earlier)["environments"] if earlier else [],
-    )
 
 
 def _compare_with_rebuilt(store: MlflowStore, recorded: Record, source: Source) -> bool:
@@ -169,19 +122,20 @@ def _compare_with_rebuilt(store: MlflowStore, recorded: Record, source: Source) 
 
 def _describe_nearest_run(store: MlflowStore, rebuilt: Record) -> str:
     """Return one line about the run with this run hash whose environment differs least from the rebuild's."""
-    runs = [run for run in store.search({RUN_HASH_TAG: hash_identity(rebuilt.identity)}) if run.info.status == FINISHED]
-    environments = {run.info.run_id: read_json_artifact(store, run.info.run_id, ENVIRONMENT_FILE) for run in runs}
-    differences = {
-        run_id: tree_differences(environment, rebuilt.environment) for run_id, environment in environments.items()
-    }
-    nearest = min(runs, key=lambda run: len(differences[run.info.run_id]))
-    run_id, weights = nearest.info.run_id, nearest.data.tags[WEIGHTS_TAG]
-    equal = "equal to" if weights == rebuilt.hashes["train.weights"] else "different from"
-    changed = [line.partition(":")[0] for line in differences[run_id]]
+    runs = [run for run in store.search({tag.RUN_HASH: hash_identity(rebuilt.identity)}) if run.info.status == FINISHED]
+    if not runs:
+        return "only bits differ, and no run with this run hash was logged to its end"
+    environments = {run.info.run_id: read_logged_environments(store, run.info.run_id)[0] for run in runs}
+    differences = {key: tree_differences(value, rebuilt.environment) for key, value in environments.items()}
+    unequal = {run.info.run_id: run.data.tags[tag.WEIGHTS] != rebuilt.hashes["train.weights"] for run in runs}
+    nearest = min(environments, key=lambda run_id: (len(differences[run_id]), unequal[run_id]))
+    equal = "different from" if unequal[nearest] else "equal to"
+    changed = [line.partition(":")[0] for line in differences[nearest]]
     keys = ", ".join(changed[:MAX_KEYS]) + (f" and {len(changed) - MAX_KEYS} more" if len(changed) > MAX_KEYS else "")
     return (
-        f"only bits differ; of {len(runs)} runs with this run hash, {run_id} was trained in the environment nearest to "
-        f"this one ({f'differs in {keys}' if changed else 'the same'}): its weights are {equal} the rebuilt ones"
+        f"only bits differ; of {len(runs)} runs with this run hash, {nearest} was trained in the "
+        f"environment nearest to this one ({f'differs in {keys}' if changed else 'the same'}): its weights are {equal} "
+        "the rebuilt ones"
     )
 
 
@@ -210,7 +164,7 @@ def compare_records(recorded: Record, rebuilt: Record) -> bool:
 
 
 def _recorded_run_hash(tags: dict[str, str]) -> str:
-    return tags.get(RUN_HASH_TAG, tags.get(PARENT_HASH_TAG, ""))
+    return tags.get(tag.RUN_HASH, tags.get(tag.PARENT_HASH, ""))
 
 
 def check_consistency(source: Source, identity: dict[str, Any], tags: dict[str, str], logged: dict[str, str]) -> None:
@@ -225,7 +179,7 @@ def check_consistency(source: Source, identity: dict[str, Any], tags: dict[str, 
     problems += tree_differences({mlflow_params: logged}, {mlflow_params: _known_params(params, logged)})
     if hash_identity(identity) != _recorded_run_hash(tags):
         problems.append("identity.json does not give the run hash")
-    if source.code.patch_hash != tags.get(PATCH_TAG, ""):
+    if source.code.patch_hash != tags.get(tag.PATCH, ""):
         problems.append("patch.diff is not the one that was recorded")
     if problems:
         raise UserError("the record contradicts itself: " + "; ".join(problems))
@@ -238,10 +192,18 @@ def _known_params(params: Params, logged: dict[str, str]) -> dict[str, str]:
 
 
 def _rebuild(source: Source, identity: dict[str, Any]) -> Record:
-    """Run the pipeline in a clean copy of the repository."""
-    with _temporary_copy(source.code) as copy:
+    """Run the pipeline in a clean copy of the repository.
+
+    Its DVC cache is empty: with the user's, DVC would not train but restore the model.
+    """
+    root = repository_root()
+    temporary = root / ".dvc" / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)  # DVC makes it in its first run
+    with TemporaryDirectory(prefix="rebuild-", dir=temporary) as folder:
+        copy = Workspace(Path(folder) / "copy")
+        clone_workspace(root, source.code, copy.root, cache=copy.root / ".dvc" / "cache")
         copy.params.write_text(source.params, encoding="utf-8")
-        changes = tree_differences({"code": identity["code"]}, {"code": code_hashes(copy, WEIGHTS_STAGES)})
+        changes = tree_differences({"code": identity["code"]}, {"code": code_hashes(copy)})
         if changes:
             raise UserError("the code is not that of the run: " + "; ".join(changes))
         copy.dvc_lock.unlink(missing_ok=True)
@@ -250,21 +212,9 @@ def _rebuild(source: Source, identity: dict[str, Any]) -> Record:
         if status := _run_in_copy(copy, "dvc", "repro"):
             raise UserError(f"`dvc repro` failed in the copy (status {status}): see its output")
         store = MlflowStore(_store_address(copy))
-        (run,) = store.search({RUN_HASH_TAG: "%"}, like=True)
-        rebuilt = read_json_artifact(store, run.info.run_id, IDENTITY_FILE)
-        return Record(rebuilt, output_hashes(copy), *_read_environments(store, run.info.run_id))
-
-
-@contextmanager
-def _temporary_copy(code: CodeVersion) -> Iterator[Workspace]:
-    """Clone the repository with an empty DVC cache: with the user's, DVC would not train but restore the model."""
-    root = repository_root()
-    temporary = root / ".dvc" / "tmp"
-    temporary.mkdir(parents=True, exist_ok=True)  # DVC makes it in its first run
-    with TemporaryDirectory(prefix="rebuild-", dir=temporary) as folder:
-        copy = Path(folder) / "copy"
-        clone_workspace(root, code, copy, cache=copy / ".dvc" / "cache")
-        yield Workspace(copy)
+        (run,) = store.search({tag.RUN_HASH: "%"}, like=True)
+        rebuilt = store.read_json(run.info.run_id, IDENTITY_FILE)
+        return Record(rebuilt, output_hashes(copy), *read_logged_environments(store, run.info.run_id))
 
 
 def _pull_data(copy: Workspace, lock: dict[str, Any]) -> None:

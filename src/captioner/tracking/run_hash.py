@@ -16,7 +16,6 @@ from captioner.config.params import DERIVED_KEYS, LOCATION_KEYS, NEUTRAL_KEYS, P
 from captioner.data.captions_table import SPLITS, read_captions_table
 from captioner.data.config import is_weights_file
 
-DATA_STAGES = STAGES[:2]  # the stages before training
 WEIGHTS_STAGES = STAGES[:3]  # the stages that decide the weights
 
 
@@ -38,7 +37,7 @@ def run_identity(params: Params, workspace: Workspace = Workspace()) -> dict[str
     """
     return {
         "params": deciding_params(params),
-        "code": code_hashes(workspace, WEIGHTS_STAGES),
+        "code": code_hashes(workspace),
         "captions": _captions_hash(workspace.captions),
         "pictures": _locked_hash(workspace, params.data.watch) if params.data.path else None,
         "extractor_weights": extractor_weights_hash(params, workspace),
@@ -77,7 +76,7 @@ def deciding_params(params: Params) -> dict[str, Any]:
     return {key: value for key, value in flatten(tree) if key not in ignored}
 
 
-def code_hashes(workspace: Workspace, stages: tuple[str, ...]) -> dict[str, str]:
+def code_hashes(workspace: Workspace, stages: tuple[str, ...] = WEIGHTS_STAGES) -> dict[str, str]:
     """Return the md5 of each source file that the stages depend on, by its path in the workspace."""
     all_stages = yaml.safe_load(workspace.dvc_yaml.read_text(encoding="utf-8"))["stages"]
     deps = {dep for name in stages for dep in all_stages[name]["deps"] if dep.startswith("src/")}

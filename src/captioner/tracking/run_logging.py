@@ -21,48 +21,22 @@ from captioner.common.errors import UserError, first_line
 from captioner.common.paths import Workspace
 from captioner.config.params import Params
 from captioner.data.captions_table import read_dataset_name
-from captioner.tracking.environment import read_training_environments, save_training_environments
+from captioner.tracking import tags as tag
+from captioner.tracking.environment import log_environments, read_training_environments, save_training_environments
 from captioner.tracking.experiment_view import dataset_inputs, runs_address, share_view, source_tags
 from captioner.tracking.mlflow_store import MlflowStore, store_errors
 from captioner.tracking.own_runs import add_own_run, complete_own_run, delete_own_run, own_runs
-from captioner.tracking.provenance import output_hashes, read_code_version, remember_patch
+from captioner.tracking.provenance import output_hashes, read_code_version
 from captioner.tracking.run_hash import evaluation_set_hash, hash_identity, run_identity
-from captioner.tracking.runs import (
-    EARLIER_ENVIRONMENTS_FILE,
-    ENVIRONMENT_FILE,
-    FINISHED,
-    IDENTITY_FILE,
-    PATCH_FILE,
-    finished_runs,
-    is_scored,
-)
-from captioner.tracking.tags import (
-    COMMIT_TAG,
-    DATASET_TAG,
-    DECODING_TAG,
-    DEVICE_TAG,
-    DIRTY_TAG,
-    ENVIRONMENT_TAG,
-    EVALUATION_SET_TAG,
-    OUTPUT_HASH_PREFIX,
-    PARENT_HASH_TAG,
-    PARENT_RUN_TAG,
-    PATCH_TAG,
-    REPRODUCE_TAG,
-    RUN_HASH_TAG,
-    SCORED_TAG,
-    TRAIN_SECONDS_TAG,
-    WEIGHTS_TAG,
-)
+from captioner.tracking.runs import FINISHED, IDENTITY_FILE, PATCH_FILE, finished_runs, is_scored
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
 # Two rows of the same weights and decoding are the same result if these tags are equal too.
-RESULT_TAGS = (DECODING_TAG, f"{OUTPUT_HASH_PREFIX}sample.captions", SCORED_TAG)
+RESULT_TAGS = (tag.DECODING, f"{tag.OUTPUT_HASH_PREFIX}sample.captions", tag.SCORED)
 # The origin of the images and captions, by ``data.name``.
 DATASET_SOURCES = {"shapes": "drawn by captioner", "coco": "TFDS", "karpathy": "a folder with Karpathy's JSON"}
-UNKNOWN_ENVIRONMENT = {"unknown": "the model was not trained in this repository"}
 
 
 class TrainingLogger:
@@ -87,16 +61,13 @@ class TrainingLogger:
             self._store = MlflowStore()
             with self._store.lock:
                 # Otherwise the metrics of the interrupted training would appear twice.
-                _delete_interrupted(self._store, {RUN_HASH_TAG: self.run_hash})
+                _delete_interrupted(self._store, {tag.RUN_HASH: self.run_hash})
                 self._run_id = _create_run(self._store, self._params, self._identity, self._environments)
 
     def on_epoch_end(self, steps: list[dict[str, float]], epoch: dict[str, float], speed: float | None) -> None:
-        """Log the metrics of an epoch.
+        """Log the metrics of an epoch, and a row for each of its steps.
 
-        Args:
-            steps: a row for each step of the epoch.
-            epoch: the row of the epoch.
-            speed: captions per second; None for an epoch of an earlier process.
+        ``speed`` is in captions per second, or None for an epoch of an earlier process.
         """
         with self._disabled_by_store_errors():
             self._resumed |= speed is None
@@ -125,9 +96,9 @@ class TrainingLogger:
                     delete_own_run(self._store, self._run_id)
                     return
                 _log_model(self._store, self._run_id)
-                _log_environments(self._store, self._run_id, self._environments)
+                log_environments(self._store, self._run_id, self._environments)
                 if not self._resumed:
-                    self._store.set_tags(self._run_id, {TRAIN_SECONDS_TAG: f"{time.monotonic() - self._start:.0f}"})
+                    self._store.set_tags(self._run_id, {tag.TRAIN_SECONDS: f"{time.monotonic() - self._start:.0f}"})
             self._store.finish(self._run_id, status)
 
     @contextmanager
@@ -169,23 +140,24 @@ def log_scores(params: Params, metrics: dict[str, float]) -> str:
             share_view(store.client, store.experiment_id)
         return runs_address(store.client.tracking_uri, store.experiment_id)
     except store_errors() as error:
-        raise UserError(
-            f"MLflow does not accept the record ({first_line(error)}): the results are in {Workspace().reports}; "
-            "`dvc repro` logs them once it does"
-        ) from None
+        reason = f"MLflow does not accept the record ({first_line(error)})"
+        where = f"the results are in {Workspace().reports}"
+        raise UserError(f"{reason}: {where}; `dvc repro` logs them once it does") from None
 
 
 def _log_evaluation(store: MlflowStore, params: Params, metrics: dict[str, float]) -> None:
     identity = run_identity(params)
-    result = {OUTPUT_HASH_PREFIX + name: value for name, value in output_hashes().items()}
-    result |= {RUN_HASH_TAG: hash_identity(identity), DECODING_TAG: _decoding_hash(params)}
-    recorded = finished_runs(store, result[RUN_HASH_TAG], result[WEIGHTS_TAG])
+    result = {tag.OUTPUT_HASH_PREFIX + name: value for name, value in output_hashes().items()}
+    result |= {tag.RUN_HASH: hash_identity(identity), tag.DECODING: _decoding_hash(params)}
+    recorded = finished_runs(store, result[tag.RUN_HASH], result[tag.WEIGHTS])
     if _find_twins(recorded, result):
-        _delete_duplicate_trainings(store, recorded)
+        if any(is_scored(run) for run in _trainings(recorded)):
+            for run in _own_trainings_without_scores(store, recorded):  # duplicates
+                delete_own_run(store, run.info.run_id)
         return
     run_id = _choose_run(store, params, identity, recorded, result)
     _log_result(store, run_id, params, metrics, result)
-    twins = _find_twins(finished_runs(store, result[RUN_HASH_TAG], result[WEIGHTS_TAG]), result)
+    twins = _find_twins(finished_runs(store, result[tag.RUN_HASH], result[tag.WEIGHTS]), result)
     # Two machines can log the same result at the same moment. The first one that has finished stays.
     if min(twins, key=lambda run: (run.info.end_time, run.info.run_id)).info.run_id != run_id:
         delete_own_run(store, run_id)
@@ -194,43 +166,38 @@ def _log_evaluation(store: MlflowStore, params: Params, metrics: dict[str, float
 
 def _trainings(runs: list[Run]) -> list[Run]:
     """Return the runs that are no child runs."""
-    return [run for run in runs if RUN_HASH_TAG in run.data.tags]
+    return [run for run in runs if tag.RUN_HASH in run.data.tags]
 
 
 def _find_twins(recorded: list[Run], result: dict[str, str]) -> list[Run]:
     """Return the runs that hold the same result."""
-    return [run for run in recorded if all(run.data.tags.get(tag) == result[tag] for tag in RESULT_TAGS)]
+    return [run for run in recorded if all(run.data.tags.get(key) == result[key] for key in RESULT_TAGS)]
 
 
-def _delete_duplicate_trainings(store: MlflowStore, recorded: list[Run]) -> None:
-    """Delete this workspace's runs without scores if another run of the same weights has scores."""
-    if any(is_scored(run) for run in _trainings(recorded)):
-        for run in _without_scores(store, _trainings(recorded)):
-            delete_own_run(store, run.info.run_id)
-
-
-def _without_scores(store: MlflowStore, runs: list[Run]) -> list[Run]:
-    """Return those of the runs that this workspace created and that have no scores."""
+def _own_trainings_without_scores(store: MlflowStore, recorded: list[Run]) -> list[Run]:
+    """Return the runs that this workspace created, that are no child runs and that have no scores."""
     own = {run.info.run_id for run in own_runs(store, {})}
-    return [run for run in runs if run.info.run_id in own and not is_scored(run)]
+    return [run for run in _trainings(recorded) if run.info.run_id in own and not is_scored(run)]
 
 
 def _choose_run(
     store: MlflowStore, params: Params, identity: dict[str, Any], recorded: list[Run], result: dict[str, str]
 ) -> str:
     """Return the id of the run that the result belongs to; a missing one is created."""
-    _delete_interrupted(store, {PARENT_HASH_TAG: result[RUN_HASH_TAG]})
-    for run in _without_scores(store, _trainings(recorded)):
-        if run.data.tags[DECODING_TAG] == result[DECODING_TAG]:
+    _delete_interrupted(store, {tag.PARENT_HASH: result[tag.RUN_HASH]})
+    for run in _own_trainings_without_scores(store, recorded):
+        if run.data.tags[tag.DECODING] == result[tag.DECODING]:
             return str(run.info.run_id)
-    environments = read_training_environments(result[WEIGHTS_TAG])
+    environments = read_training_environments(result[tag.WEIGHTS])
     for run in _trainings(recorded):
         # Without scores and with the same decoding, it belongs to a machine that is about to log its own scores.
-        if is_scored(run) or run.data.tags[DECODING_TAG] != result[DECODING_TAG]:
+        if is_scored(run) or run.data.tags[tag.DECODING] != result[tag.DECODING]:
             return _create_run(store, params, identity, environments, run.info.run_id)
-    _delete_interrupted(store, {RUN_HASH_TAG: result[RUN_HASH_TAG]})
+    _delete_interrupted(store, {tag.RUN_HASH: result[tag.RUN_HASH]})
     run_id = _create_run(store, params, identity, environments)
-    _log_history(store, run_id)
+    history = json.loads(Workspace().history.read_text(encoding="utf-8"))
+    store.log_metrics(run_id, history["steps"], "step", prefix="step_")
+    store.log_metrics(run_id, history["epochs"], "epoch")
     _log_model(store, run_id)
     return run_id
 
@@ -249,52 +216,31 @@ def _create_run(
     environments: list[dict[str, Any]],
     parent_id: str | None = None,
 ) -> str:
-    """Create the run of a training, or with ``parent_id`` the child run for another decoding, and return its id."""
+    """Create the run of a training, or with ``parent_id`` the child run for another decoding, and return its id.
+
+    It holds everything that a rebuild needs: identity, parameters, code, environment, and the command.
+    """
     run_hash, dataset = hash_identity(identity), read_dataset_name(Workspace().captions)
     if parent_id:
         words: list[str] = [params.decode.split, params.decode.strategy]
-        tags = {PARENT_HASH_TAG: run_hash, PARENT_RUN_TAG: parent_id}
+        tags = {tag.PARENT_HASH: run_hash, tag.PARENT_RUN: parent_id}
     else:
-        words, tags = [dataset, os.environ.get("DVC_EXP_NAME", "")], {RUN_HASH_TAG: run_hash}
-    tags |= {DECODING_TAG: _decoding_hash(params), DATASET_TAG: dataset, **source_tags()}
+        words, tags = [dataset, os.environ.get("DVC_EXP_NAME", "")], {tag.RUN_HASH: run_hash}
+    tags |= {tag.DECODING: _decoding_hash(params), tag.DATASET: dataset, **source_tags()}
     run_id = store.create_run(" ".join(filter(None, [run_hash[:12], *words])), params, tags)
     add_own_run(run_id)
-    _log_provenance(store, run_id, identity, environments)
-    return run_id
-
-
-def _log_provenance(
-    store: MlflowStore, run_id: str, identity: dict[str, Any], environments: list[dict[str, Any]]
-) -> None:
-    """Log everything that a rebuild of the run needs: identity, parameters, code, environment, and the command."""
     code = read_code_version()
-    tags = {
-        DIRTY_TAG: str(bool(code.patch)).lower(),
-        REPRODUCE_TAG: f"captioner reproduce {run_id}",
-        COMMIT_TAG: code.commit,
-    }
+    tags = {tag.DIRTY: str(bool(code.patch)).lower(), tag.COMMIT: code.commit}
+    tags[tag.REPRODUCE] = f"captioner reproduce {run_id}"
     if code.patch:
         store.log_file(run_id, PATCH_FILE, code.patch)
-        remember_patch(code)
-        tags[PATCH_TAG] = code.patch_hash
+        code.remember_patch()
+        tags[tag.PATCH] = code.patch_hash
     store.set_tags(run_id, tags)
     store.log_file(run_id, IDENTITY_FILE, identity)
     store.log_artifacts(run_id, [Workspace().params])
-    _log_environments(store, run_id, environments)
-
-
-def _log_environments(store: MlflowStore, run_id: str, environments: list[dict[str, Any]]) -> None:
-    """Log the environments in which the model was trained; an empty list if it was trained in another place."""
-    *earlier, last = environments or [UNKNOWN_ENVIRONMENT]
-    store.log_file(run_id, ENVIRONMENT_FILE, last)
-    if earlier:
-        store.log_file(run_id, EARLIER_ENVIRONMENTS_FILE, {"environments": earlier})
-    device = last.get("device", "unknown")
-    tags = {
-        ENVIRONMENT_TAG: hash_identity(last)[:12] if environments else "unknown",
-        DEVICE_TAG: last["cpu"].partition(",")[0] if device == "CPU" else device,
-    }
-    store.set_tags(run_id, tags)
+    log_environments(store, run_id, environments)
+    return run_id
 
 
 def _log_result(
@@ -313,8 +259,8 @@ def _log_result(
     name, training_set = read_dataset_name(workspace.captions), evaluation_set_hash(workspace, "train")
     inputs = dataset_inputs(name, DATASET_SOURCES[params.data.name], training_set, split, evaluation_set)
     store.client.log_inputs(run_id, inputs)
-    hashes = {key: value for key, value in result.items() if key.startswith(OUTPUT_HASH_PREFIX)}
-    store.set_tags(run_id, {EVALUATION_SET_TAG: evaluation_set, **hashes})
+    hashes = {key: value for key, value in result.items() if key.startswith(tag.OUTPUT_HASH_PREFIX)}
+    store.set_tags(run_id, {tag.EVALUATION_SET: evaluation_set, **hashes})
     store.finish(run_id)
 
 
@@ -323,13 +269,7 @@ def _log_model(store: MlflowStore, run_id: str) -> None:
     store.log_artifacts(run_id, [workspace.model, workspace.vocabulary, workspace.dvc_lock])
     # During train, the outputs of the later stages are still those of the previous run.
     hashes = output_hashes(until="train")
-    store.set_tags(run_id, {OUTPUT_HASH_PREFIX + name: value for name, value in hashes.items()})
-
-
-def _log_history(store: MlflowStore, run_id: str) -> None:
-    history = json.loads(Workspace().history.read_text(encoding="utf-8"))
-    store.log_metrics(run_id, history["steps"], "step", prefix="step_")
-    store.log_metrics(run_id, history["epochs"], "epoch")
+    store.set_tags(run_id, {tag.OUTPUT_HASH_PREFIX + name: value for name, value in hashes.items()})
 
 
 def _decoding_hash(params: Params) -> str:

@@ -18,10 +18,10 @@ def clone_workspace(root: Path, code: CodeVersion, copy: Path, cache: Path) -> N
     Raises:
         UserError: the repository lacks the commit, or the patch does not apply.
     """
-    run_git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root), str(copy))
+    run_program(root, "git", "clone", "--quiet", "--shared", "--no-checkout", str(root), str(copy))
     if subprocess.run(["git", "cat-file", "-e", f"{code.commit}^{{commit}}"], cwd=copy, check=False).returncode:
         raise UserError(f"commit {code.commit[:12]} is not in this repository: fetch it, then try again")
-    run_git(copy, "checkout", "--quiet", "--detach", code.commit)
+    run_program(copy, "git", "checkout", "--quiet", "--detach", code.commit)
     if code.patch:
         apply = ["git", "apply", "--whitespace=nowarn", "-"]
         if subprocess.run(apply, cwd=copy, input=code.patch, capture_output=True, check=False).returncode:
@@ -42,24 +42,16 @@ def workspace_environment(root: Path) -> dict[str, str]:
 
 
 def run_dvc(folder: Path, *command: str) -> str:
-    """Return the output of `dvc`.
+    """Return the output of `dvc`; raises as `run_program`."""
+    return run_program(folder, sys.executable, "-m", "dvc", *command)
+
+
+def run_program(folder: Path, *command: str) -> str:
+    """Return the output of a program.
 
     Raises:
         UserError: it failed.
     """
-    return _output([sys.executable, "-m", "dvc", *command], folder)
-
-
-def run_git(folder: Path, *command: str) -> str:
-    """Return the output of `git`.
-
-    Raises:
-        UserError: it failed.
-    """
-    return _output(["git", *command], folder)
-
-
-def _output(command: list[str], folder: Path) -> str:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"`{' '.join(command[-3:])}` failed: {done.stderr.strip()}")

@@ -8,33 +8,26 @@ import tensorflow_datasets as tfds
 from captioner.common.errors import UserError, first_line
 
 
-def coco_features() -> tfds.features.FeaturesDict:
-    """Return the features of ``coco_captions``."""
-    return tfds.features.FeaturesDict(
-        {
-            "image": tfds.features.Image(encoding_format="jpeg"),
-            "image/filename": tfds.features.Text(),
-            "image/id": np.int64,
-            "objects": tfds.features.Sequence(
-                {
-                    "id": np.int64,
-                    "area": np.int64,
-                    "bbox": tfds.features.BBoxFeature(),
-                    "label": tfds.features.ClassLabel(num_classes=80),
-                    "is_crowd": np.bool_,
-                }
-            ),
-            "captions": tfds.features.Sequence({"text": np.str_, "id": np.int64}),
-        }
-    )
-
-
 def unshuffled_dataset_info(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetInfo:
     """Return the info of a dataset that has COCO's features and keeps the order in which examples are generated."""
+    object_features = {
+        "id": np.int64,
+        "area": np.int64,
+        "bbox": tfds.features.BBoxFeature(),
+        "label": tfds.features.ClassLabel(num_classes=80),
+        "is_crowd": np.bool_,
+    }
+    features = {
+        "image": tfds.features.Image(encoding_format="jpeg"),
+        "image/filename": tfds.features.Text(),
+        "image/id": np.int64,
+        "objects": tfds.features.Sequence(object_features),
+        "captions": tfds.features.Sequence({"text": np.str_, "id": np.int64}),
+    }
     return tfds.core.DatasetInfo(
         builder=builder,
         description=type(builder).__doc__,
-        features=coco_features(),
+        features=tfds.features.FeaturesDict(features),
         disable_shuffling=True,
         metadata=tfds.core.MetadataDict(),
     )

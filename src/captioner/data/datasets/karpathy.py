@@ -21,7 +21,6 @@ from captioner.data.datasets.coco import unshuffled_dataset_info
 from captioner.data.images import read_image
 
 KARPATHY_SPLITS = ("train", "restval", "val", "test")
-REQUIRED_SPLITS = ("train", "val")
 MAX_NAME_BYTES = 255  # of a file name, on the usual file systems
 FORMAT = '{"images": [{"filename": ..., "split": ..., "cocoid" or "imgid": ..., "sentences": [{"raw": ...}]}]}'
 
@@ -51,21 +50,13 @@ class KarpathyDataset:
     name: str
     digest: str
 
-    def of_split(self, split: str) -> list[KarpathyExample]:
-        """Return the examples of a split: train, restval, val or test."""
-        return [example for example in self.examples if example.split == split]
-
 
 def read_karpathy_folder(folder: Path, skip: bool = False) -> KarpathyDataset:
     """Read and check a folder's JSON, and read every image once for the digest.
 
-    Args:
-        folder: contains the JSON and the images.
-        skip: whether images may be missing.
-
     Raises:
-        UserError: the folder has no ``dataset*.json`` or several, the JSON is not in Karpathy's format, or images,
-            captions or splits are missing.
+        UserError: the folder has no ``dataset*.json`` or several, the JSON is not in Karpathy's format, or captions,
+            splits or, unless ``skip`` is set, images are missing.
     """
     json_path = _find_json(folder)
     tree = read_json(json_path)
@@ -76,7 +67,9 @@ def read_karpathy_folder(folder: Path, skip: bool = False) -> KarpathyDataset:
     digest = hashlib.sha256(json_path.read_bytes())
     for example in examples:
         digest.update(_digest_image(example.path, skip))
-    return KarpathyDataset(examples, _dataset_name(tree), digest.hexdigest()[:12])
+    name = tree.get("dataset")
+    name = (name.strip() if isinstance(name, str) else "") or Karpathy.name
+    return KarpathyDataset(examples, name, digest.hexdigest()[:12])
 
 
 @dataclass(eq=False)
@@ -110,7 +103,6 @@ class Karpathy(tfds.core.GeneratorBasedBuilder):
         return unshuffled_dataset_info(self)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        del dl_manager
         splits = dict.fromkeys(example.split for example in self.builder_config.dataset.examples)
         return {split: self._generate_examples(split) for split in splits}
 
@@ -118,7 +110,8 @@ class Karpathy(tfds.core.GeneratorBasedBuilder):
         from captioner.data.extractors import decode_image  # imports tensorflow
 
         count, skip = 0, self.builder_config.skip
-        for number, example in enumerate(self.builder_config.dataset.of_split(split)):
+        examples = [example for example in self.builder_config.dataset.examples if example.split == split]
+        for number, example in enumerate(examples):
             name = "it" if skip else str(example.path)  # without paths, the list of skipped images is reproducible
             try:
                 image = read_image(example.path, name)
@@ -151,11 +144,6 @@ def _find_json(folder: Path) -> Path:
         content = "no dataset*.json" if not paths else f"several: {', '.join(path.name for path in paths)}"
         raise UserError(f"{folder} holds {content}; it must hold exactly one, in Karpathy's format")
     return paths[0]
-
-
-def _dataset_name(tree: dict[str, Any]) -> str:
-    name = tree.get("dataset")
-    return (name.strip() if isinstance(name, str) else "") or Karpathy.name
 
 
 def _parse_entry(folder: Path, entry: Any, number: int, json_path: Path, skip: bool) -> KarpathyExample:
@@ -213,7 +201,7 @@ def _digest_image(path: Path, skip: bool) -> bytes:
 
 
 def _check_splits_and_ids(examples: tuple[KarpathyExample, ...], json_path: Path) -> None:
-    for split in REQUIRED_SPLITS:
+    for split in ("train", "val"):
         if not any(example.split == split for example in examples):
             raise UserError(f"{json_path} has no images in the split {split!r}: mark some with it")
     names: dict[int, str] = {}

@@ -21,16 +21,10 @@ from captioner.score.report.figures import join_punctuation
 
 @dataclass(frozen=True)
 class GalleryImage:
-    """An image on the page.
+    """An image on the page, at the size of the CNN's input, with its generated caption and that caption's CIDEr.
 
-    Attributes:
-        image_id: the id of the image.
-        image_SxSx3: the image at the size of the CNN's input.
-        caption: the generated caption.
-        references: the reference captions.
-        cider: CIDEr of the generated caption.
-        words: the T words of the generated caption.
-        attention_TxP: the attention weights of each word over P = side * side positions.
+    ``words`` are the T words of the caption; ``attention_TxP`` holds the attention weights of each over P = side * side
+    positions.
     """
 
     image_id: int
@@ -60,10 +54,7 @@ _METRICS = {
     "val_loss_word": ("… per word", "the same sum of nats divided by the number of words"),
 }
 
-_HTML, _STYLE, _SCRIPT = (
-    (Path(__file__).parent / f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
-)
-_TEMPLATE = Template(_HTML)
+_HTML, _STYLE, _SCRIPT = (Path(__file__).with_suffix(kind).read_text("utf-8") for kind in (".html", ".css", ".js"))
 
 
 def render_page(
@@ -86,41 +77,27 @@ def render_page(
         model_text: the alternative text of model.png.
         gallery: the images on the page, in order.
     """
-    diagram = f'<img src="{_encode_png_uri(figures / "model.png")}" alt="{escape(model_text)}">'
-    loss = "Training and validation loss by epoch, with the best epoch marked"
-    curves = f'<img src="{_encode_png_uri(figures / "loss.png")}" alt="{loss}">'
-    return _TEMPLATE.substitute(
+    return Template(_HTML).substitute(
         style=_STYLE,
         script=_SCRIPT,
         caption_count=f"{caption_count:,}",
         split=escape(split),
-        scores=_render_score_table(metrics),
+        scores="\n".join(_render_score(metrics, key) for key in _METRICS),
         notes="".join(f'<p class="score">{escape(note)}</p>\n' for note in notes),
-        diagram=diagram,
-        curves=curves,
+        diagram=_encode_png_uri(figures / "model.png"),
+        model_text=escape(model_text),
+        curves=_encode_png_uri(figures / "loss.png"),
         image_count=len(gallery),
         gallery="".join(map(_render_image, gallery)),
     )
 
 
-def _render_score_table(metrics: dict[str, float]) -> str:
-    rows = "\n".join(
-        f'<tr><th scope="row">{name}</th><td class="value">{metrics[key]:.4f}</td>'
-        f'<td class="value">{_format_interval(metrics, key)}</td><td class="about">{meaning}</td></tr>'
-        for key, (name, meaning) in _METRICS.items()
-    )
-    return f"""<table>
-<caption>BLEU and ROUGE-L are fractions; 1 is the maximum. For the losses, lower is better.</caption>
-<thead><tr><th scope="col">Metric</th><th scope="col">Value</th><th scope="col">95 % interval</th>
-<th scope="col">Meaning</th></tr></thead>
-<tbody>
-{rows}
-</tbody>
-</table>"""
-
-
-def _format_interval(metrics: dict[str, float], key: str) -> str:
-    return f"{metrics[key + '_low']:.4f} to {metrics[key + '_high']:.4f}" if key + "_low" in metrics else ""
+def _render_score(metrics: dict[str, float], key: str) -> str:
+    """Return a row of the table of scores."""
+    name, meaning = _METRICS[key]
+    ends = [f"{metrics[end]:.4f}" for end in (f"{key}_low", f"{key}_high") if end in metrics]
+    cells = f'<td class="value">{metrics[key]:.4f}</td><td class="value">{" to ".join(ends)}</td>'
+    return f'<tr><th scope="row">{name}</th>{cells}<td class="about">{meaning}</td></tr>'
 
 
 def _render_image(image: GalleryImage) -> str:

@@ -49,7 +49,6 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
         return unshuffled_dataset_info(self)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        del dl_manager
         generators, start = {}, 0
         for split, size in self.builder_config.split_sizes.items():
             generators[split] = self._generate_examples(range(start, start + size))
