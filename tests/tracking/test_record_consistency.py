@@ -47,3 +47,32 @@ def test_verify_of_a_training_resumed_elsewhere_says_why_it_may_fail(capsys: pyt
     printed = capsys.readouterr().out
     assert "environments: none" in printed
     assert "resumed in another environment, so the bits of the training may not repeat: cpu: recorded B, r" in printed
+
+
+PARAMS_PATCH = """diff --git a/params.yaml b/params.yaml
+--- a/params.yaml
++++ b/params.yaml
+@@ -1 +1 @@
+-seed: 1
++seed: 2
+"""
+CODE_PATCH = PARAMS_PATCH.replace("params.yaml", "src/captioner/cli.py")
+
+
+@pytest.mark.parametrize(
+    ("patch", "only_params"),
+    [
+        ("", True),
+        (PARAMS_PATCH, True),
+        (CODE_PATCH, False),
+        (PARAMS_PATCH + CODE_PATCH, False),
+        (PARAMS_PATCH.replace("+++ b/params.yaml", "+++ b/src/captioner/cli.py"), False),
+        (
+            "diff --git a/params.yaml b/cli.py\nsimilarity index 100%\nrename from params.yaml\nrename to cli.py\n",
+            False,
+        ),
+        ("no patch", False),
+    ],
+)
+def test_patch_needs_trust_unless_it_changes_only_params(patch: str, only_params: bool) -> None:
+    assert CodeVersion("", patch.encode()).changes_only_params() == only_params

@@ -50,6 +50,12 @@ class CodeVersion:
         path = _patches_path()
         return path.exists() and self.patch_hash in path.read_text(encoding="utf-8").split()
 
+    def changes_only_params(self) -> bool:
+        """Return whether the patch changes no file but ``params.yaml``, or is empty; it then contains no code."""
+        command = ["git", "apply", "--numstat", "-z", "-"]  # a line "ADDED\tREMOVED\tPATH" for each file
+        listed = subprocess.run(command, input=self.patch, capture_output=True, check=False).stdout.split(b"\0")
+        return not self.patch or {line.split(b"\t")[-1] for line in listed if line} == {b"params.yaml"}
+
 
 def read_code_version(paths: Sequence[str] = CODE_PATHS) -> CodeVersion:
     """Return the workspace's commit and the uncommitted changes in ``paths``, without changing git's index."""

@@ -81,8 +81,8 @@ def reproduce(name: str, trust: bool) -> bool:
 
     Args:
         name: as for `find_run`.
-        trust: whether to run a patch that this repository did not record. Anybody who may write to the MLflow server
-            could have put it there.
+        trust: whether to run code in a patch that this repository did not record. Anybody who may write to the MLflow
+            server could have put it there.
 
     Raises:
         UserError: the run does not exist, its record contradicts itself, its commit is missing, or its patch is not
@@ -100,7 +100,7 @@ def reproduce(name: str, trust: bool) -> bool:
     lock = yaml.safe_load(store.read_artifact(run_id, workspace.dvc_lock.name) or b"")
     source = Source(CodeVersion(tags[tag.COMMIT], patch), params, lock)
     check_consistency(source, identity, tags, run.data.params)
-    if patch and not trust and not source.code.is_remembered():
+    if not (trust or source.code.changes_only_params() or source.code.is_remembered()):
         raise UserError(
             f"run {run.info.run_name} has uncommitted changes that this repository did not record, and rebuilding it "
             f"would run them: read them (mlflow artifacts download -r {run_id} -a {PATCH_FILE}), then add --trust"
@@ -202,6 +202,7 @@ def _rebuild(source: Source, identity: dict[str, Any]) -> Record:
     with TemporaryDirectory(prefix="rebuild-", dir=temporary) as folder:
         copy = Workspace(Path(folder) / "copy")
         clone_workspace(root, source.code, copy.root, cache=copy.root / ".dvc" / "cache")
+        copy.params.unlink(missing_ok=True)  # a patch could have made it a link to another file
         copy.params.write_text(source.params, encoding="utf-8")
         changes = tree_differences({"code": identity["code"]}, {"code": code_hashes(copy)})
         if changes:
