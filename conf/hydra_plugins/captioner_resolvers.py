@@ -10,7 +10,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from captioner.common.paths import REMOTE
+from captioner.common.paths import watched_path
 from captioner.data.config import is_weights_file
 
 # In a copy, DVC_ROOT is the repository that the user works in.
@@ -24,7 +24,7 @@ def watched(value: str | None, otherwise: str) -> str:
     """
     if value is None or not is_weights_file(value):
         return otherwise
-    return value if value.startswith(REMOTE) else os.path.abspath(REPOSITORY / Path(value).expanduser())  # noqa: PTH100
+    return watched_path(value, REPOSITORY)
 
 
 OmegaConf.register_new_resolver("watched", watched, replace=True)

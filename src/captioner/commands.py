@@ -21,10 +21,11 @@ from captioner.data.images import read_image
 from captioner.decode.predictor import Predictor
 from captioner.score.bootstrap import RESAMPLES, bootstrap_intervals
 from captioner.score.caption_files import read_references, read_results
+from captioner.score.comparability import explain_references
 from captioner.score.compare import comparison_table, explain_different_sets
 from captioner.score.leaderboard import LeaderboardRow, leaderboard_markdown
 from captioner.score.meteor import meteor
-from captioner.score.metrics import Scores, explain_references, score_captions
+from captioner.score.metrics import Scores, score_captions
 from captioner.score.per_image import parse_per_image
 from captioner.tracking import tags as tag
 from captioner.tracking.mlflow_store import MlflowStore, store_errors_in_one_line

@@ -149,22 +149,26 @@ def test_server_error_is_one_line_of_a_command(prepared: Path, server: str, comm
     assert "api/2.0/mlflow" in line
 
 
-def test_same_run_at_the_same_time_in_two_clones_is_one_row(server: str, tmp_path: Path, datasets: Path) -> None:
-    """Neither clone touches the unfinished run of the other, and at the end there is one run with scores."""
-    repos = [make_repo(tmp_path / name) for name in ("a", "b")]
-    for repo in repos:
-        compose(repo, *SMALL, f"data.data_dir={datasets}", "model.units=29")
-    variables = environment() | {"MLFLOW_TRACKING_URI": server}
-    processes = [
-        subprocess.Popen(
-            ["dvc", "repro"], cwd=repo, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+@pytest.mark.parametrize(("units", "strategies", "rows"), [(29, ("beam", "beam"), 1), (30, ("beam", "greedy"), 2)])
+def test_same_training_at_the_same_time_in_two_clones_is_one_row(
+    units: int, strategies: tuple[str, str], rows: int, server: str, tmp_path: Path, datasets: Path
+) -> None:
+    """Neither clone touches the unfinished run of the other. Another decoding is a child row at the end."""
+    variables, processes = environment() | {"MLFLOW_TRACKING_URI": server}, []
+    for number, strategy in enumerate(strategies):
+        repo = make_repo(tmp_path / str(number))
+        compose(repo, *SMALL, f"data.data_dir={datasets}", f"model.units={units}", f"decode.strategy={strategy}")
+        processes.append(
+            subprocess.Popen(
+                ["dvc", "repro"], cwd=repo, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
         )
-        for repo in repos
-    ]
     for process in processes:
         printed, _ = process.communicate()
         assert process.returncode == 0, printed
         assert "training continues" not in printed
-    (only,) = [run for run in MlflowStore(server).search({}) if run.data.params.get("model.units") == "29"]
-    assert only.info.status == "FINISHED"
-    assert only.data.metrics["bleu_4"] >= 0
+    runs = [run for run in MlflowStore(server).search({}) if run.data.params.get("model.units") == str(units)]
+    assert len(runs) == rows
+    assert sum("captioner.run_hash" in run.data.tags for run in runs) == 1
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert all(run.data.metrics["bleu_4"] >= 0 for run in runs)

@@ -53,4 +53,4 @@ def test_runs_of_different_or_unknown_evaluation_sets_are_explained() -> None:
         unknown = explain_different_sets(["a", "b"], sets)
         assert unknown is not None
         assert unknown.startswith(f"{names}: recorded before evaluation sets were hashed")
-        assert "`dvc repro`" in unknown
+        assert unknown.endswith("`dvc repro` with its parameters trains it again, as a new row")

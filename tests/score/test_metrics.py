@@ -11,7 +11,8 @@ from nltk.translate.bleu_score import corpus_bleu
 from pycocoevalcap.bleu.bleu import Bleu
 
 from captioner.common.errors import UserError
-from captioner.score.metrics import score_captions, signed_score
+from captioner.score.comparability import signed_score
+from captioner.score.metrics import score_captions
 
 WORDS = ["a", "the", "dog", "cat", "man", "red", "blue", "ball", "runs", "sits", "on", "in", "grass", "street", "two"]
 few_examples = settings(deadline=None, derandomize=True, max_examples=60)  # the first example imports nltk

@@ -16,7 +16,7 @@ from helpers.captions import untidy_caption
 
 from captioner.common.errors import UserError
 from captioner.score.caption_files import read_references, read_results
-from captioner.score.metrics import explain_references
+from captioner.score.comparability import explain_references
 
 KARPATHY = {
     "images": [

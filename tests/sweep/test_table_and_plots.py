@@ -16,7 +16,7 @@ from captioner.sweep.table import SettingRow, format_table, group_jobs, rank_row
 def make_job(score: float, **params: Any) -> dict[str, Any]:
     defaults = {"seed": 1, "model.units": 8, "text.vocab_size": 50, "data.watch": "x"}
     metrics = {"bleu_4": score, "cider": 10 * score, "val_loss": 1 - score}
-    return {"params": defaults | params, "metrics": metrics, "run_hash": f"{params}"[:40]}
+    return {"params": defaults | params, "metrics": metrics, "run_hash": f"{params}"}
 
 
 GRID = [
@@ -35,6 +35,14 @@ def test_jobs_are_grouped_by_all_parameters_that_differ_except_the_seed() -> Non
     assert all(set(row.values) == {"model.units", "text.vocab_size"} for row in rows)
     assert rows[0].mean("bleu_4") == sum(job["metrics"]["bleu_4"] for job in GRID[:3]) / 3
     assert abs(rows[0].spread("bleu_4") - 0.001) < 1e-12
+
+
+def test_job_given_twice_counts_as_one_seed() -> None:
+    repeated = [make_job(0.2), make_job(0.2), make_job(0.1, **{"model.units": 9})]
+    rows = group_jobs(repeated)
+    assert [row.scores["bleu_4"] for row in rows] == [[0.2], [0.1]]
+    assert [len(row.hashes) for row in rows] == [1, 1]
+    assert "with one seed each" in verdict(rank_rows(rows, "bleu_4"), "bleu_4")
 
 
 def test_the_best_row_comes_first_for_scores_and_losses() -> None:
@@ -60,8 +68,14 @@ def test_verdict_on_the_best_two() -> None:
     assert "0.1000 bleu_4, significantly (Welch's t test: p = 0.00026)" in judge([0.50, 0.51, 0.52], [0.40, 0.41, 0.42])
     assert "NOT significantly" in judge([0.50, 0.45, 0.40], [0.49, 0.44, 0.39])
     assert "with one seed each the difference cannot be judged" in judge([0.5], [0.4])
-    assert "cannot be judged" in judge([0.5, 0.6], [0.4])
     assert "nothing to compare" in judge([0.5, 0.4])
+
+
+def test_verdict_says_that_only_one_of_two_settings_has_a_single_seed() -> None:
+    for scores in ([0.5, 0.6], [0.4]), ([0.5], [0.3, 0.4]):
+        text = judge(*scores)
+        assert "one of them has a single seed, so the difference cannot be judged: add seed=1,2,3" in text
+        assert "one seed each" not in text
 
 
 def test_verdict_names_the_settings_that_cannot_be_told_apart_from_the_best() -> None:

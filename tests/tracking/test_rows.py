@@ -53,7 +53,8 @@ def foreign_run(repo: Path, like: Run, status: str = "RUNNING", **tags: str) -> 
     run_id = client.create_run(like.info.experiment_id, tags=kept | tags).info.run_id
     client.update_run(run_id, status)
     yield run_id
-    client.delete_run(run_id)
+    if client.get_run(run_id).info.lifecycle_stage == "active":
+        client.delete_run(run_id)
 
 
 def test_rerun_with_equal_bits_adds_no_row(recorded: Path) -> None:
@@ -133,3 +134,36 @@ def test_recorded_device_is_that_of_the_backend(recorded: Path, tmp_path: Path) 
     )
     assert newest.data.params["model.units"] == "24"
     assert "H100" not in newest.data.tags["captioner.device"]
+
+
+def test_training_that_dvc_did_not_commit_leaves_one_row(recorded: Path) -> None:
+    """The stage ends and is run again from its finished checkpoint, as if DVC had been killed in between."""
+    with changed(recorded / "params.yaml", "  units: 32", "  units: 20"):
+        run(recorded, "python", "-m", "captioner.stages.train", PYTHONPATH="src")
+        run(recorded, "dvc", "repro")
+        (row,) = [mlflow_run for mlflow_run in trainings(recorded) if mlflow_run.data.params["model.units"] == "20"]
+        assert row.data.metrics["bleu_4"] >= 0
+    assert (recorded / "data/checkpoints/unfinished_runs.txt").read_text() == ""
+
+
+def test_row_scored_by_other_code_than_trained_is_logged_anew(recorded: Path) -> None:
+    """Otherwise its commit and patch would not give its scores."""
+    with changed(recorded / "params.yaml", "  units: 32", "  units: 21"):
+        run(recorded, "dvc", "repro", "train")
+        with changed(recorded / "src/captioner/score/report/page.css", "}", "} /* mended */"):
+            run(recorded, "dvc", "repro")
+            (row,) = [mlflow_run for mlflow_run in trainings(recorded) if mlflow_run.data.params["model.units"] == "21"]
+            patch = client_of(recorded).download_artifacts(row.info.run_id, "patch.diff")
+    assert "/* mended */" in Path(patch).read_text()
+    assert row.data.metrics["bleu_4"] >= 0
+
+
+def test_own_unfinished_row_is_deleted_when_the_result_is_recorded_already(recorded: Path) -> None:
+    """The store was away while a recorded training was repeated."""
+    run(recorded, "dvc", "repro")
+    first, *_ = trainings(recorded)
+    with foreign_run(recorded, first) as begun:
+        (recorded / "data/checkpoints/unfinished_runs.txt").write_text(f"{begun}\n")
+        (recorded / "mlruns/recorded").unlink()
+        run(recorded, "dvc", "repro")
+        assert client_of(recorded).get_run(begun).info.lifecycle_stage == "deleted"

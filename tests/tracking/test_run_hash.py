@@ -112,6 +112,7 @@ def test_parameter_that_does_not_decide_the_weights_leaves_the_hash(workspace: W
         ("decode/sampling.py", True),  # the best epoch can be chosen by the scores of greedy captions
         ("score/metrics.py", True),
         ("decode/predictor.py", False),
+        ("score/comparability.py", False),
         ("score/evaluation.py", False),
         ("stages/evaluate.py", False),
         ("config/params.py", False),

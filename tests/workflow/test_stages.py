@@ -112,6 +112,7 @@ def stages_to_rerun(repo: Path) -> list[str]:
         ("params.yaml", "figure_pictures: 3", "figure_pictures: 4", ["evaluate"]),
         ("params.yaml", "limit: 48", "limit: 47", STAGES),
         ("src/captioner/score/evaluation.py", '"""', '"""More. ', ["evaluate"]),
+        ("src/captioner/score/comparability.py", '"""', '"""More. ', ["evaluate"]),
         ("src/captioner/score/metrics.py", '"""', '"""More. ', ["train", "sample", "evaluate"]),
         ("src/captioner/decode/strategy.py", '"""', '"""More. ', ["train", "sample", "evaluate"]),
         ("src/captioner/stages/sample.py", '"""', '"""More. ', ["sample", "evaluate"]),

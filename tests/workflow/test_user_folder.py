@@ -12,7 +12,7 @@ from helpers.images import encode_image
 from helpers.repository import ROOT, commit, compose, make_repo, run
 
 from captioner.common.errors import UserError
-from captioner.common.paths import Workspace, resolve_in_repository
+from captioner.common.paths import Workspace, resolve_in_repository, watched_path
 from captioner.config import compose as composition
 from captioner.config.params import check_params, read_params
 from captioner.tracking.run_hash import run_identity
@@ -37,6 +37,16 @@ def test_links_in_a_users_path_are_kept(tmp_path: Path) -> None:
     params = check_params(yaml.safe_load(composition.compose(["data=karpathy", f"data.path={path}"], ROOT)))
     assert params.data.watch == f"{tmp_path}/link"
     assert str(resolve_in_repository(path)) == params.data.watch
+
+
+def test_relative_path_that_dvc_watches_starts_at_the_given_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert watched_path("photos") == f"{tmp_path}/photos"
+    assert watched_path("x/../photos", Path("/data")) == "/data/photos"
+    assert watched_path("/photos", Path("/data")) == "/photos"
+    assert watched_path("remote://mine/photos", Path("/data")) == "remote://mine/photos"
 
 
 def test_unknown_remote_is_an_error_of_one_line() -> None:

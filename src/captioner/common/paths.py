@@ -70,7 +70,7 @@ def resolve_in_repository(path: str) -> Path:
         UserError: DVC has no such remote, or it is not a folder of this machine.
     """
     if not path.startswith(REMOTE):
-        return Path(os.path.abspath(repository_root() / Path(path).expanduser()))  # noqa: PTH100 (normalises "..")
+        return Path(watched_path(path))
     from dvc.config import Config
 
     name, _, rest = path.removeprefix(REMOTE).partition("/")
@@ -83,6 +83,11 @@ def resolve_in_repository(path: str) -> Path:
     return Path(folder) / rest
 
 
-def watched_path(path: str) -> str:
-    """Return the form of a user's path that DVC hashes: absolute, or ``remote://NAME/PATH`` unchanged."""
-    return path if path.startswith(REMOTE) else str(resolve_in_repository(path))
+def watched_path(path: str, root: Path | None = None) -> str:
+    """Return the form of a user's path that DVC hashes: absolute, or ``remote://NAME/PATH`` unchanged.
+
+    A relative path starts at ``root``, the repository unless given.
+    """
+    if path.startswith(REMOTE):
+        return path
+    return os.path.abspath((root or repository_root()) / Path(path).expanduser())  # noqa: PTH100 (normalises "..")

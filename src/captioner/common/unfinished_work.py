@@ -28,8 +28,9 @@ def mark_unfinished(folder: Path) -> None:
 def remove_committed_work(workspace: Workspace) -> None:
     """Delete each folder of finished work that is older than ``dvc.lock``, which DVC writes after it commits the outs.
 
-    `dvc exp run` (DVC sets ``DVC_EXP_NAME``) also writes ``dvc.lock`` at its start. There, work whose out is missing is
-    kept: DVC has deleted the out to make it again. Without ``dvc.lock``, nothing is deleted.
+    `dvc exp run` (DVC sets ``DVC_EXP_NAME``) also writes ``dvc.lock`` at its start. In such a run, work is kept while
+    its out is missing, because DVC deleted the out and is about to make it again. Without ``dvc.lock``, nothing is
+    deleted.
     """
     if not workspace.dvc_lock.exists():
         return

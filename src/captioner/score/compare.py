@@ -34,7 +34,10 @@ def explain_different_sets(names: Sequence[str], evaluation_sets: Sequence[str |
     first, second = evaluation_sets
     if not first or not second:
         unknown = " and ".join(name for name, known in zip(names, evaluation_sets, strict=True) if not known)
-        return f"{unknown}: recorded before evaluation sets were hashed: `dvc repro` with its parameters logs it again"
+        return (
+            f"{unknown}: recorded before evaluation sets were hashed: "
+            "`dvc repro` with its parameters trains it again, as a new row"
+        )
     if first != second:
         return (
             f"{names[0]} was scored on the evaluation set {first[:12]}, {names[1]} on {second[:12]}, so they cannot be "

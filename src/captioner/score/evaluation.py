@@ -16,8 +16,9 @@ from captioner.common.writing import make_empty_folder
 from captioner.data.captions_table import read_captions_table
 from captioner.data.images import image_path
 from captioner.score.bootstrap import bootstrap_intervals
+from captioner.score.comparability import explain_references
 from captioner.score.diversity import diversity_metrics
-from captioner.score.metrics import Scores, explain_references, score_captions
+from captioner.score.metrics import Scores, score_captions
 from captioner.score.per_image import format_per_image
 from captioner.score.report.figures import draw_attention_maps, draw_caption_sheet, draw_loss_curves
 from captioner.score.report.model_diagram import describe_model, draw_model

@@ -10,8 +10,8 @@ import yaml
 from captioner.common.errors import UserError
 from captioner.common.paths import Workspace
 from captioner.config.params import Params, check_params, read_params
+from captioner.score.comparability import is_comparable_across_vocabularies, signed_score
 from captioner.score.compare import explain_different_sets
-from captioner.score.metrics import is_comparable_across_vocabularies, signed_score
 from captioner.tracking import tags as tag
 from captioner.tracking.mlflow_store import MlflowStore, store_errors_in_one_line
 from captioner.tracking.run_hash import code_hashes, evaluation_set_hash, extractor_weights_hash

@@ -31,7 +31,7 @@ def main(params: Params) -> None:
         result = train_model(
             params.seed, params.model, params.train, workspace, checkpoints, environment, run.on_epoch_end, scorer
         )
-        run.on_training_end(result.environments)
+        run.on_training_end(result.environments, result.resumed)
 
 
 @contextmanager

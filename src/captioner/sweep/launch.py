@@ -19,7 +19,7 @@ from captioner.tracking import tags as tag
 from captioner.tracking.experiment_view import SOURCE_TAG, source_tags
 from captioner.tracking.mlflow_store import MlflowStore
 from captioner.tracking.provenance import CODE_PATHS, CodeVersion, read_code_version
-from captioner.tracking.runs import finished_runs
+from captioner.tracking.runs import finished_runs, is_scored
 
 SWEEPS = Path(".dvc/tmp/sweeps")
 JOB_RESULTS = SWEEPS / "done"
@@ -125,11 +125,16 @@ def _name_sweep(overrides: list[str]) -> str:
 
 
 def _remove_unlogged_results(root: Path) -> None:
-    """Remove results whose run is missing in MLflow. The job then runs again, from DVC's cache, and logs its run."""
+    """Remove results whose run is missing in MLflow. The job then runs again, from DVC's cache, and logs its run.
+
+    Jobs that differ only in the decoding share run hash and weights: each needs a run with its decoding.
+    """
     store = MlflowStore()
     for path in (root / JOB_RESULTS).glob("*.json"):
         result = json.loads(path.read_text(encoding="utf-8"))
-        if not finished_runs(store, result["run_hash"], result.get("weights_hash", "")):
+        decoding = {key: str(value) for key, value in result["params"].items() if key.startswith("decode.")}
+        runs = finished_runs(store, result["run_hash"], result.get("weights_hash", ""))
+        if not any(is_scored(run) and decoding.items() <= run.data.params.items() for run in runs):
             path.unlink(missing_ok=True)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from captioner.config.params import DERIVED_KEYS
-from captioner.score.metrics import is_comparable_across_vocabularies, signed_score
+from captioner.score.comparability import is_comparable_across_vocabularies, signed_score
 
 SIGNIFICANCE_LEVEL = 0.05
 MAX_NAMED_SETTINGS = 5  # in a sentence
@@ -42,22 +42,25 @@ class SettingRow:
 
 
 def group_jobs(jobs: Sequence[dict[str, Any]]) -> list[SettingRow]:
-    """Group the results of jobs by the parameters that differ among them, apart from the seed."""
+    """Group the results of jobs by the parameters that differ among them, apart from the seed.
+
+    A job that was given twice counts once.
+    """
     keys = [
         key
         for key in jobs[0]["params"]
         if key != "seed" and key not in DERIVED_KEYS and len({json.dumps(job["params"][key]) for job in jobs}) > 1
     ]
-    groups: dict[str, list[dict[str, Any]]] = {}
+    groups: dict[str, dict[str, dict[str, Any]]] = {}  # jobs by setting and run hash
     for job in jobs:
-        groups.setdefault(json.dumps([job["params"][key] for key in keys]), []).append(job)
+        groups.setdefault(json.dumps([job["params"][key] for key in keys]), {})[job["run_hash"]] = job
     return [
         SettingRow(
             {key: group[0]["params"][key] for key in keys},
             {metric: [job["metrics"][metric] for job in group] for metric in group[0]["metrics"]},
             [job["run_hash"][:12] for job in group],
         )
-        for group in groups.values()
+        for group in (list(jobs_by_hash.values()) for jobs_by_hash in groups.values())
     ]
 
 
@@ -111,8 +114,10 @@ def _judge(rows: Sequence[SettingRow], objective: str) -> str:
         return "one row: nothing to compare"
     best, second, *_ = rows
     difference = f"the best two settings differ by {abs(best.mean(objective) - second.mean(objective)):.4f} {objective}"
-    if min(len(best.hashes), len(second.hashes)) < 2:
-        return f"{difference}; with one seed each the difference cannot be judged: add seed=1,2,3"
+    fewer, more = sorted((len(best.hashes), len(second.hashes)))
+    if fewer < 2:
+        reason = "with one seed each" if more < 2 else "one of them has a single seed, so"
+        return f"{difference}; {reason} the difference cannot be judged: add seed=1,2,3"
     pairs = math.comb(len(rows), 2)
     p_values = _adjusted_p_values(rows, objective, pairs)
     correction = f" after Bonferroni's correction for {pairs} pairs" if pairs > 1 else ""

@@ -56,10 +56,11 @@ def unused_gpu_warning(environment: dict[str, Any]) -> str | None:
 
 
 def save_training_environments(weights_hash: str, environments: list[dict[str, Any]]) -> None:
-    """Keep the environments in which a model was trained, in order, for a row that is logged later."""
+    """Keep the environments in which a model was first trained, in order, for a row that is logged later."""
     path = _environments_path(weights_hash)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text_atomically(path, json.dumps(environments))
+    if not path.exists():  # `captioner verify` trains the same weights again
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text_atomically(path, json.dumps(environments))
 
 
 def read_training_environments(weights_hash: str) -> list[dict[str, Any]]:

@@ -93,13 +93,16 @@ class MlflowStore:
         runs = self.client.search_runs([self.experiment_id], f"attributes.run_id = '{run_id}'")
         return next(iter(runs), None)
 
-    def create_run(self, name: str, params: Params, tags: dict[str, str]) -> str:
-        """Create a run with each parameter under its full key (``model.units``), and return its id."""
+    def create_run(self, name: str, tags: dict[str, str]) -> str:
+        """Create a run and return its id."""
+        run_id: str = self.client.create_run(self.experiment_id, tags=tags, run_name=name).info.run_id
+        return run_id
+
+    def log_params(self, run_id: str, params: Params) -> None:
+        """Log each parameter under its full key (``model.units``)."""
         from mlflow.entities import Param
 
-        run_id: str = self.client.create_run(self.experiment_id, tags=tags, run_name=name).info.run_id
         self.client.log_batch(run_id, params=[Param(key, str(value)) for key, value in flatten(params.model_dump())])
-        return run_id
 
     def set_tags(self, run_id: str, tags: dict[str, str]) -> None:
         """Set tags of a run; existing values are replaced."""

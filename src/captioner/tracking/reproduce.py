@@ -219,14 +219,17 @@ def _rebuild(source: Source, identity: dict[str, Any]) -> Record:
 
 
 def _pull_data(copy: Workspace, lock: dict[str, Any]) -> None:
-    """Pull the outputs of the stages before training if a DVC remote has them."""
-    remotes = [line.split()[:2] for line in run_dvc(repository_root(), "remote", "list").splitlines()]
-    for name, url in remotes:
-        run_dvc(copy.root, "remote", "modify", "--local", name, "url", url)
-    if remotes:
+    """Pull the outputs of the stages before training if DVC has a default remote; others can be the user's folders."""
+    from dvc.config import Config
+
+    config = Config(str(repository_root() / ".dvc"))
+    with Config(str(copy.root / ".dvc")).edit("local") as local:
+        for name, remote in config["remote"].items():
+            local["remote"].setdefault(name, {})["url"] = remote["url"]  # a relative one starts at the repository
+    if default := config["core"].get("remote"):
         stages = {name: stage for name, stage in lock["stages"].items() if name in DATA_STAGES}
         copy.dvc_lock.write_text(yaml.safe_dump({"schema": lock["schema"], "stages": stages}), encoding="utf-8")
-        _run_in_copy(copy, "dvc", "pull", "--allow-missing", *DATA_STAGES)
+        _run_in_copy(copy, "dvc", "pull", "--remote", default, "--allow-missing", *DATA_STAGES)
 
 
 def _store_address(copy: Workspace) -> str:

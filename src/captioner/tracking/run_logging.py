@@ -25,7 +25,7 @@ from captioner.tracking import tags as tag
 from captioner.tracking.environment import log_environments, read_training_environments, save_training_environments
 from captioner.tracking.experiment_view import dataset_inputs, runs_address, share_view, source_tags
 from captioner.tracking.mlflow_store import MlflowStore, store_errors
-from captioner.tracking.own_runs import add_own_run, complete_own_run, delete_own_run, own_runs
+from captioner.tracking.own_runs import add_own_run, complete_own_run, delete_own_run, own_run_ids
 from captioner.tracking.provenance import output_hashes, read_code_version
 from captioner.tracking.run_hash import evaluation_set_hash, hash_identity, run_identity
 from captioner.tracking.runs import FINISHED, IDENTITY_FILE, PATCH_FILE, finished_runs, is_scored
@@ -61,24 +61,23 @@ class TrainingLogger:
             self._store = MlflowStore()
             with self._store.lock:
                 # Otherwise the metrics of the interrupted training would appear twice.
-                _delete_interrupted(self._store, {tag.RUN_HASH: self.run_hash})
+                _delete_interrupted(self._store, self.run_hash)
                 self._run_id = _create_run(self._store, self._params, self._identity, self._environments)
 
     def on_epoch_end(self, steps: list[dict[str, float]], epoch: dict[str, float], speed: float | None) -> None:
         """Log the metrics of an epoch, and a row for each of its steps.
 
-        ``speed`` is in captions per second, or None for an epoch of an earlier process.
+        ``speed`` is in captions per second, or None if an earlier process trained a part of the epoch.
         """
         with self._disabled_by_store_errors():
-            self._resumed |= speed is None
             if self._run_id:
                 self._store.log_metrics(self._run_id, steps, "step", prefix="step_")
                 row = epoch if speed is None else {**epoch, "captions_per_second": speed}
                 self._store.log_metrics(self._run_id, [row], "epoch")
 
-    def on_training_end(self, environments: list[dict[str, Any]]) -> None:
+    def on_training_end(self, environments: list[dict[str, Any]], resumed: bool) -> None:
         """Keep the environments that took part, in order: several if the training was resumed in another one."""
-        self._environments = environments
+        self._environments, self._resumed = environments, resumed
         save_training_environments(output_hashes(until="train")["train.weights"], environments)
 
     def end(self, status: str) -> None:
@@ -149,23 +148,60 @@ def _log_evaluation(store: MlflowStore, params: Params, metrics: dict[str, float
     identity = run_identity(params)
     result = {tag.OUTPUT_HASH_PREFIX + name: value for name, value in output_hashes().items()}
     result |= {tag.RUN_HASH: hash_identity(identity), tag.DECODING: _decoding_hash(params)}
+    _delete_interrupted(store, result[tag.RUN_HASH])
     recorded = finished_runs(store, result[tag.RUN_HASH], result[tag.WEIGHTS])
-    if _find_twins(recorded, result):
-        if any(is_scored(run) for run in _trainings(recorded)):
-            for run in _own_trainings_without_scores(store, recorded):  # duplicates
-                delete_own_run(store, run.info.run_id)
+    if not _find_twins(recorded, result):
+        run_id = _choose_run(store, params, identity, recorded, result)
+        _log_result(store, run_id, params, metrics, result)
+        recorded = finished_runs(store, result[tag.RUN_HASH], result[tag.WEIGHTS])
+        _give_way(store, run_id, recorded, result)
+    _complete_own_runs(store, recorded)
+
+
+def _give_way(store: MlflowStore, run_id: str, recorded: list[Run], result: dict[str, str]) -> None:
+    """Give way to another machine that has logged the same weights at the same moment and has finished earlier.
+
+    A run with the same result is deleted; the run of a training with another decoding becomes a child run.
+    """
+    in_order = sorted(recorded, key=lambda run: (run.info.end_time, run.info.run_id))
+    first, *_ = _find_twins(in_order, result)
+    if first.info.run_id != run_id:
+        _delete_unless_parent(store, run_id)
         return
-    run_id = _choose_run(store, params, identity, recorded, result)
-    _log_result(store, run_id, params, metrics, result)
-    twins = _find_twins(finished_runs(store, result[tag.RUN_HASH], result[tag.WEIGHTS]), result)
-    # Two machines can log the same result at the same moment. The first one that has finished stays.
-    if min(twins, key=lambda run: (run.info.end_time, run.info.run_id)).info.run_id != run_id:
+    scored = [run.info.run_id for run in _trainings(in_order) if is_scored(run)]
+    if run_id in scored[1:]:
+        store.set_tags(run_id, {tag.PARENT_HASH: result[tag.RUN_HASH], tag.PARENT_RUN: scored[0]})
+        store.client.delete_tag(run_id, tag.RUN_HASH)
+
+
+def _complete_own_runs(store: MlflowStore, recorded: list[Run]) -> None:
+    """Forget this workspace's runs with scores; delete those without if another run of the same weights has scores."""
+    is_recorded = any(is_scored(run) for run in _trainings(recorded))
+    own = own_run_ids()
+    for run in recorded:
+        if run.info.run_id in own and is_scored(run):
+            complete_own_run(run.info.run_id)
+        elif run.info.run_id in own and is_recorded:
+            _delete_unless_parent(store, run.info.run_id)
+
+
+def _delete_unless_parent(store: MlflowStore, run_id: str) -> None:
+    """Delete a duplicate that this workspace created, unless another machine has logged a child run under it."""
+    if not store.search({tag.PARENT_RUN: run_id}):
         delete_own_run(store, run_id)
-    complete_own_run(run_id)
+
+
+def _delete_interrupted(store: MlflowStore, run_hash: str) -> None:
+    """Delete the runs that this workspace began and did not finish: they can hold any part of a result."""
+    for run in filter(None, map(store.get_run, own_run_ids())):
+        is_child = run.data.tags.get(tag.PARENT_HASH) == run_hash
+        is_training = run.data.tags.get(tag.RUN_HASH) == run_hash
+        if (is_child and not is_scored(run)) or (is_training and run.info.status != FINISHED):
+            delete_own_run(store, run.info.run_id)
 
 
 def _trainings(runs: list[Run]) -> list[Run]:
-    """Return the runs that are no child runs."""
+    """Return the runs that are not child runs."""
     return [run for run in runs if tag.RUN_HASH in run.data.tags]
 
 
@@ -174,39 +210,33 @@ def _find_twins(recorded: list[Run], result: dict[str, str]) -> list[Run]:
     return [run for run in recorded if all(run.data.tags.get(key) == result[key] for key in RESULT_TAGS)]
 
 
-def _own_trainings_without_scores(store: MlflowStore, recorded: list[Run]) -> list[Run]:
-    """Return the runs that this workspace created, that are no child runs and that have no scores."""
-    own = {run.info.run_id for run in own_runs(store, {})}
-    return [run for run in _trainings(recorded) if run.info.run_id in own and not is_scored(run)]
-
-
 def _choose_run(
     store: MlflowStore, params: Params, identity: dict[str, Any], recorded: list[Run], result: dict[str, str]
 ) -> str:
-    """Return the id of the run that the result belongs to; a missing one is created."""
-    _delete_interrupted(store, {tag.PARENT_HASH: result[tag.RUN_HASH]})
-    for run in _own_trainings_without_scores(store, recorded):
-        if run.data.tags[tag.DECODING] == result[tag.DECODING]:
-            return str(run.info.run_id)
+    """Return the id of the run that the result belongs to; a missing one is created.
+
+    It is the run of the training if this workspace created it, it has no scores, and decoding and code are the present
+    ones; otherwise a child of a training with other scores or another decoding; otherwise a new run.
+    """
+    code, decoding = read_code_version(), result[tag.DECODING]
     environments = read_training_environments(result[tag.WEIGHTS])
-    for run in _trainings(recorded):
-        # Without scores and with the same decoding, it belongs to a machine that is about to log its own scores.
-        if is_scored(run) or run.data.tags[tag.DECODING] != result[tag.DECODING]:
-            return _create_run(store, params, identity, environments, run.info.run_id)
-    _delete_interrupted(store, {tag.RUN_HASH: result[tag.RUN_HASH]})
+    trainings, own = _trainings(recorded), own_run_ids()
+    scored = [run for run in trainings if is_scored(run)]
+    same_decoding = [run for run in trainings if run.data.tags[tag.DECODING] == decoding]
+    for run in [] if scored else same_decoding:
+        if run.info.run_id in own:
+            if (run.data.tags[tag.COMMIT], run.data.tags.get(tag.PATCH, "")) == (code.commit, code.patch_hash):
+                return str(run.info.run_id)
+            delete_own_run(store, run.info.run_id)
+    # A run without scores and with the same decoding belongs to a machine that is about to log its scores.
+    for run in scored or [run for run in trainings if run not in same_decoding]:
+        return _create_run(store, params, identity, environments, run.info.run_id)
     run_id = _create_run(store, params, identity, environments)
     history = json.loads(Workspace().history.read_text(encoding="utf-8"))
     store.log_metrics(run_id, history["steps"], "step", prefix="step_")
     store.log_metrics(run_id, history["epochs"], "epoch")
     _log_model(store, run_id)
     return run_id
-
-
-def _delete_interrupted(store: MlflowStore, tags: dict[str, str]) -> None:
-    """Delete the runs with these tags that this workspace began and did not finish: they can hold any part."""
-    for run in own_runs(store, tags):
-        if run.info.status != FINISHED:
-            delete_own_run(store, run.info.run_id)
 
 
 def _create_run(
@@ -227,8 +257,9 @@ def _create_run(
     else:
         words, tags = [dataset, os.environ.get("DVC_EXP_NAME", "")], {tag.RUN_HASH: run_hash}
     tags |= {tag.DECODING: _decoding_hash(params), tag.DATASET: dataset, **source_tags()}
-    run_id = store.create_run(" ".join(filter(None, [run_hash[:12], *words])), params, tags)
+    run_id = store.create_run(" ".join(filter(None, [run_hash[:12], *words])), tags)
     add_own_run(run_id)
+    store.log_params(run_id, params)
     code = read_code_version()
     tags = {tag.DIRTY: str(bool(code.patch)).lower(), tag.COMMIT: code.commit}
     tags[tag.REPRODUCE] = f"captioner reproduce {run_id}"
@@ -260,8 +291,8 @@ def _log_result(
     inputs = dataset_inputs(name, DATASET_SOURCES[params.data.name], training_set, split, evaluation_set)
     store.client.log_inputs(run_id, inputs)
     hashes = {key: value for key, value in result.items() if key.startswith(tag.OUTPUT_HASH_PREFIX)}
-    store.set_tags(run_id, {tag.EVALUATION_SET: evaluation_set, **hashes})
     store.finish(run_id)
+    store.set_tags(run_id, {tag.EVALUATION_SET: evaluation_set, **hashes})
 
 
 def _log_model(store: MlflowStore, run_id: str) -> None:

@@ -11,7 +11,7 @@ from captioner.tracking.mlflow_store import MlflowStore
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-FINISHED = "FINISHED"  # MLflow's status of a run that was logged completely
+FINISHED = "FINISHED"  # MLflow's status of a run whose training, or whose scores, were logged
 # The names of artifacts.
 IDENTITY_FILE = "identity.json"  # everything that decides the weights
 PATCH_FILE = "patch.diff"  # the uncommitted changes, if there are any
@@ -23,7 +23,7 @@ def is_scored(run: Run) -> bool:
 
 
 def finished_runs(store: MlflowStore, run_hash: str, weights_hash: str) -> list[Run]:
-    """Return the finished runs and child runs of these weights, the oldest first."""
+    """Return the finished runs of these weights, then the child runs, each the oldest first."""
     keys = (tag.PARENT_HASH, tag.RUN_HASH)
     runs = [run for key in keys for run in store.search({key: run_hash, tag.WEIGHTS: weights_hash})]
     return [run for run in reversed(runs) if run.info.status == FINISHED]

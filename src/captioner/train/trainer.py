@@ -35,7 +35,7 @@ from captioner.train.input_pipeline import InputPipeline
 from captioner.train.optimizer import make_optimizer
 
 # Called after each epoch with the history of its steps, the history of the epoch, and its speed in captions per second.
-# The speed is None if an earlier process trained the epoch.
+# The speed is None if an earlier process trained a part of the epoch.
 EpochCallback = Callable[[list[dict[str, float]], dict[str, float], float | None], None]
 # Returns the scores of the validation split's captions, by name, for the history of an epoch.
 ValidationScorer = Callable[[Captioner], dict[str, float]]
@@ -75,10 +75,12 @@ class TrainingResult:
     Attributes:
         history: ``epochs`` and ``steps`` (losses in nats per token), and ``best_epoch``.
         environments: as in `TrainingState`.
+        resumed: whether an earlier process trained a part.
     """
 
     history: dict[str, Any]
     environments: list[dict[str, Any]]
+    resumed: bool
 
 
 def train_model(
@@ -168,7 +170,7 @@ class Trainer:
 
     def run(self, environment: dict[str, Any], on_epoch_end: EpochCallback) -> TrainingResult:
         """Train until the last epoch or early stopping, and set the model's weights to those of the best epoch."""
-        self._resume(environment)
+        resumed = self._resume(environment)
         state = self.state
         first_step = 0
         for row in state.epochs:
@@ -185,17 +187,17 @@ class Trainer:
                 progress.console.print(_describe_epoch(row, self.settings.monitor))
         self.model.set_weights(self.best_weights)
         history = {"best_epoch": state.best_epoch, "epochs": state.epochs, "steps": state.steps}
-        return TrainingResult(history, state.environments)
+        return TrainingResult(history, state.environments, resumed)
 
     def _finished(self) -> bool:
         epochs = len(self.state.epochs)
         patience = self.settings.patience
         return epochs >= self.settings.epochs or bool(patience and epochs - self.state.best_epoch >= patience)
 
-    def _train_epoch(self, on_step_end: Callable[[float], None], stop: threading.Event) -> float:
-        """Train the rest of the current epoch, and return the speed in captions per second."""
+    def _train_epoch(self, on_step_end: Callable[[float], None], stop: threading.Event) -> float | None:
+        """Train the rest of the current epoch, and return the speed of a whole epoch in captions per second."""
         state, model = self.state, self.model
-        start, captions = time.perf_counter(), 0
+        start, captions, is_whole = time.perf_counter(), 0, state.batch == 0
         for batch in islice(self.training.shuffled(state.epoch), state.batch, None):
             model.reset_metrics()
             logs = model.train_on_batch(batch.inputs, batch.targets_XxR, batch.weights_XxR, return_dict=True)
@@ -212,7 +214,7 @@ class Trainer:
                 self._save_checkpoint()
             if stop.is_set():
                 raise KeyboardInterrupt
-        return captions / (time.perf_counter() - start)
+        return captions / (time.perf_counter() - start) if is_whole else None
 
     def _end_epoch(self) -> dict[str, float]:
         """Validate, advance the state to the next epoch, and return the history of this one."""
@@ -261,12 +263,12 @@ class Trainer:
             "try a lower train.learning_rate or a smaller train.clip_norm"
         )
 
-    def _resume(self, environment: dict[str, Any]) -> None:
-        """Continue from the checkpoint, if there is one."""
+    def _resume(self, environment: dict[str, Any]) -> bool:
+        """Continue from the checkpoint, and return whether there is one."""
         checkpoint = self.checkpoints.restore()
         if checkpoint is None:
             self.state.environments = [environment]
-            return
+            return False
         arrays, state = checkpoint
         variables = self._variables()
         for variable, value in zip(variables, arrays[: len(variables)], strict=True):
@@ -277,9 +279,10 @@ class Trainer:
         if self._finished():
             epochs = len(self.state.epochs)
             print(f"{epochs} finished epochs are in {self.checkpoints.folder}: the model is written again", flush=True)
-            return
+            return True
         print(f"resuming at epoch {self.state.epoch}, batch {self.state.batch}", flush=True)
         self._enter(environment)
+        return True
 
     def _enter(self, environment: dict[str, Any]) -> None:
         """Print how the environment differs from the one before the interruption, and make it the latest."""
