@@ -101,7 +101,7 @@ def test_another_decoding_is_a_child_and_leaves_the_first_run_unchanged(tracked:
 
 
 def test_child_that_was_not_logged_completely_is_logged_again(tracked: Path) -> None:
-    """A server that goes down after it created the child leaves such a run."""
+    """A server that goes down after this repository created the child leaves such a run."""
     (first,) = [mlflow_run for mlflow_run in search_runs(tracked) if "mlflow.parentRunId" not in mlflow_run.data.tags]
     client = make_client(tracked / "mlflow.db")
     with changed(tracked / "params.yaml", "strategy: beam", "strategy: top_k"):
@@ -111,7 +111,8 @@ def test_child_that_was_not_logged_completely_is_logged_again(tracked: Path) -> 
         ]
         tags = {key: value for key, value in child.data.tags.items() if key.startswith("captioner.")}
         client.delete_run(child.info.run_id)
-        client.create_run(first.info.experiment_id, tags=tags | {"mlflow.parentRunId": first.info.run_id})
+        begun = client.create_run(first.info.experiment_id, tags=tags | {"mlflow.parentRunId": first.info.run_id})
+        (tracked / "data/checkpoints/unfinished_runs.txt").write_text(f"{begun.info.run_id}\n")
         (tracked / "mlruns/recorded").unlink()
         run(tracked, "dvc", "repro")
     runs = search_runs(tracked)

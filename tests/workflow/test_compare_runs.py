@@ -47,14 +47,6 @@ def test_leaderboard_is_printed_and_written(repo: Path) -> None:
     assert re.search(r"\| \d+ s \|", line)
 
 
-@pytest.mark.parametrize("command", ["leaderboard", "compare one two", "promote"])
-def test_commands_that_read_runs_make_no_file_in_an_empty_folder(tmp_path: Path, command: str) -> None:
-    (line,) = run(tmp_path, "captioner", *command.split(), status=1).splitlines()
-    assert line.startswith("error: ")
-    assert "mlflow.db" in line
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.slow
 def test_runs_with_equal_image_ids_but_other_images_are_not_compared(tmp_path: Path, datasets: Path) -> None:
     folder, hashes = make_repo(tmp_path), []
