@@ -89,7 +89,8 @@ def test_a_finished_training_whose_model_is_lost_is_written_again_without_a_step
     assert steps == []
     assert [(row["epoch"], speed) for _, row, speed in epochs] == [(1, None), (2, None), (3, None)]
     assert read_files(workspace) == expected_files
-    assert second == first, "the second environment trained no step"
+    assert (second.history, second.environments) == (first.history, first.environments), "it trained no step"
+    assert (first.resumed, second.resumed) == (False, True)
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("3 finished epochs are in")
 

@@ -21,11 +21,11 @@ B = {"cpu": "Skylake", "cores": 8, "gpu": None, "packages": {"keras": "3.15", "n
 PARAMS = make_params(train__epochs=3)
 
 
-def train_one_epoch(workspace: Workspace, environment: dict[str, Any]) -> None:
-    """Train until a signal after the first epoch of this process."""
+def train_one_epoch(workspace: Workspace, environment: dict[str, Any], epoch: int = 1) -> None:
+    """Train until a signal after an epoch, which an earlier process has not finished."""
 
-    def stop(_steps: object, _row: object, speed: float | None) -> None:
-        if speed is not None:
+    def stop(_steps: object, row: dict[str, float], _speed: object) -> None:
+        if row["epoch"] == epoch:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(KeyboardInterrupt):
@@ -68,7 +68,7 @@ def test_environments_are_distinct_and_the_latest_is_the_last(
 ) -> None:
     workspace = write_data(tmp_path)
     train_one_epoch(workspace, A)
-    train_one_epoch(workspace, B)
+    train_one_epoch(workspace, B, epoch=2)
     result, lines = resume(workspace, A, capsys)
     assert result.environments == [B, A]
     assert lines[0] == "resuming in another environment: cpu: Skylake -> Zen 3"
