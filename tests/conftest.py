@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from helpers.repository import SMALL, changed, compose, make_repo, run
+from helpers.repository import SMALL, changed, compose, make_repo, make_repo_with_run, run
 from hypothesis import HealthCheck, settings
 
 # Before any test imports keras. The data package needs tensorflow anyway, and it traces faster than XLA compiles.
@@ -50,7 +50,4 @@ def two_runs(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
 @pytest.fixture(scope="session")
 def repo(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
     """Return a repository in which the pipeline has run at a small size."""
-    folder = make_repo(tmp_path_factory.mktemp("repo"))
-    compose(folder, *SMALL, f"data.data_dir={datasets}")
-    run(folder, "dvc", "repro")
-    return folder
+    return make_repo_with_run(tmp_path_factory.mktemp("repo"), datasets)

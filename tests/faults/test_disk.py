@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.repository import SMALL, changed, compose, environment, make_repo, read_outs_in_lock, run
+from helpers.repository import changed, environment, read_outs_in_lock, run
 from mlflow import MlflowClient
 
 pytestmark = pytest.mark.slow
@@ -28,10 +28,7 @@ def _can_mount() -> None:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
     """Return a repository in which the pipeline has run."""
-    folder = make_repo(tmp_path_factory.mktemp("disk"))
-    compose(folder, *SMALL, f"data.data_dir={datasets}")
-    run(folder, "dvc", "repro")
-    return folder
+    return make_repo_with_run(tmp_path_factory.mktemp("disk"), datasets)
 
 
 def run_in_namespace(repo: Path, script: str, **variables: str) -> str:

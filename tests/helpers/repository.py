@@ -59,6 +59,14 @@ def compose(repo: Path, *overrides: str) -> None:
     run(repo, "python", "-m", "captioner.cli", "params", *overrides, PYTHONPATH="src")
 
 
+def make_repo_with_run(folder: Path, datasets: Path) -> Path:
+    """Make a repository in ``folder`` in which the pipeline has run once at a small size."""
+    repo = make_repo(folder)
+    compose(repo, *SMALL, f"data.data_dir={datasets}")
+    run(repo, "dvc", "repro")
+    return repo
+
+
 def read_outs_in_lock(repo: Path) -> dict[str, list[dict[str, Any]]]:
     """Return the outs of each stage, with their hashes, as dvc.lock records them."""
     stages = yaml.safe_load((repo / "dvc.lock").read_text())["stages"]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from helpers.repository import SMALL, changed, compose, environment, make_repo, run
+from helpers.repository import changed, environment, make_repo_with_run, run
 from helpers.sweeps import all_runs
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -22,10 +22,7 @@ OTHER_BITS = {"TF_ENABLE_ONEDNN_OPTS": "0"}
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
     """Return a repository with one run."""
-    folder = make_repo(tmp_path_factory.mktemp("recorded"))
-    compose(folder, *SMALL, f"data.data_dir={datasets}")
-    run(folder, "dvc", "repro")
-    return folder
+    return make_repo_with_run(tmp_path_factory.mktemp("recorded"), datasets)
 
 
 def client_of(repo: Path) -> MlflowClient:

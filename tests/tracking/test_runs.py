@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers.repository import SMALL, changed, compose, make_repo, run
+from helpers.repository import changed, make_repo_with_run, run
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -24,10 +24,7 @@ CLIENT_NUMBERS = itertools.count()
 @pytest.fixture(scope="module")
 def tracked(tmp_path_factory: pytest.TempPathFactory, datasets: Path) -> Path:
     """Return a repository with one run."""
-    folder = make_repo(tmp_path_factory.mktemp("tracked"))
-    compose(folder, *SMALL, f"data.data_dir={datasets}")
-    run(folder, "dvc", "repro")
-    return folder
+    return make_repo_with_run(tmp_path_factory.mktemp("tracked"), datasets)
 
 
 def make_client(database: Path) -> MlflowClient:
