@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.repository import changed, environment, read_outs_in_lock, run
+from helpers.repository import changed, environment, make_repo_with_run, read_outs_in_lock, run
 from mlflow import MlflowClient
 
 pytestmark = pytest.mark.slow
